@@ -1,0 +1,18 @@
+"""One file an architecture. The file is found by its name in params.yaml.
+
+A file defines `Net(n_classes, …)`, an nn.Module from images N×3×32×32 to one
+score a class. Where its training differs, it also defines
+
+    loss(outputs, labels)           in place of cross-entropy,
+    penalty(parameters, …)          a scalar added to the loss,
+    optimizer(parameters, lr, …)    in place of plain SGD.
+
+The arguments at … are settings: `n_chans` and `n_blocks` come from `model` in
+params.yaml, where `sized_by` names them, every other one from the
+architecture's own entry. An annotation such as
+`Annotated[float, Interval(ge=0, lt=1)]` is the range that params.yaml is held to.
+
+Where the chapter draws a pooling after an activation, the files pool first:
+tanh and ReLU are monotone, so the maximum of the activations is the activation
+of the maximum, to the bit, and costs a quarter of the work.
+"""

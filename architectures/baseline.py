@@ -1,0 +1,25 @@
+"""The chapter's first convolutional net, in its functional form (8.3.3).
+
+Two convolutions, each followed by tanh and a pooling that halves the image,
+then two fully connected layers.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Net(nn.Module):
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(16, 8, kernel_size=3, padding=1)
+        self.fc1 = nn.Linear(8 * 8 * 8, 32)
+        self.fc2 = nn.Linear(32, n_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, N×n_classes, of images N×3×32×32."""
+        out = torch.tanh(F.max_pool2d(self.conv1(images), 2))
+        out = torch.tanh(F.max_pool2d(self.conv2(out), 2))
+        out = torch.tanh(self.fc1(out.flatten(1)))
+        return self.fc2(out)

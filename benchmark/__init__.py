@@ -1,0 +1,1 @@
+"""What the stages share: data, training, scoring, and the params."""

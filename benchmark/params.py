@@ -1,0 +1,289 @@
+"""params.yaml as a typed, frozen schema. It holds no defaults.
+
+`load` raises one line for whatever a user can get wrong, before any work.
+"""
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from benchmark.errors import UserError
+
+PARAMS = Path("params.yaml")
+ARCHITECTURES = Path("architectures")
+
+ClassName = Literal[
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
+DRAWN_CLASSES = ("airplane", "bird")
+PositiveInt = Annotated[int, Field(ge=1)]
+Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Synthetic(Section):
+    train_images: Annotated[int, Field(ge=10)]
+    val_images: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Data(Section):
+    source: Literal["cifar10", "synthetic"]
+    classes: Annotated[list[ClassName], Field(min_length=2, max_length=10)]
+    mean: Channels
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    synthetic: Synthetic
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: list[str]) -> list[str]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("each class can be named only once")
+        return classes
+
+
+class Model(Section):
+    n_chans: Annotated[int, Field(ge=2, le=4096)]
+    n_blocks: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Train(Section):
+    lr: Annotated[float, Field(gt=0)]
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    seeds: PositiveInt
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    device: Literal["cpu", "cuda", "mps", "auto"]
+
+
+Setting = StrictInt | StrictFloat
+
+
+class Entry(Section):
+    """An architecture's entry; `settings` is all of it but sized_by."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Setting] = Field(init=False)
+
+    sized_by: Literal["data.classes", "model.n_chans", "model"]
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        return dict(self.__pydantic_extra__)
+
+
+class Params(Section):
+    data: Data
+    model: Model
+    train: Train
+    architectures: dict[str, Entry]
+
+
+OVERRIDABLE = ("lr", "epochs", "batch_size")
+
+
+def load(path: Path = PARAMS) -> Params:
+    """Read and check params.yaml, in the current directory unless told otherwise.
+
+    Raises UserError: the first key that is wrong, its value, and what is allowed.
+    """
+    raw = _read(path)
+    try:
+        params = Params.model_validate(raw)
+        for name, entry in params.architectures.items():
+            _check_entry(params, name, entry)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_in_words(error.errors()[0])}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    if "baseline" not in params.architectures:
+        raise UserError(
+            f"{path}: architectures: baseline is missing; the others are compared with it"
+        )
+    _check_drawn(path, params.data)
+    _check_device(path, params.train.device)
+    return params
+
+
+def _read(path: Path) -> Any:
+    try:
+        # The YAML that DVC writes: to PyYAML, 1e-05 would be a string.
+        return YAML(typ="safe").load(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (YAMLError, UnicodeDecodeError, ValueError) as error:
+        first_line = " ".join(str(error).split())
+        raise UserError(f"{path}: is not valid YAML: {first_line}") from None
+
+
+def _check_entry(params: Params, name: str, entry: Entry) -> None:
+    """Hold an entry against `train` and against the arguments of its file."""
+    where = f"architectures.{name}"
+    file = ARCHITECTURES / f"{name}.py"
+    if not name.isidentifier() or not file.is_file():
+        known = sorted(p.stem for p in ARCHITECTURES.glob("*.py") if p.stem != "__init__")
+        raise ValueError(f"{where}: there is no {file}; there are {', '.join(known)}")
+
+    overrides = {k: v for k, v in entry.settings.items() if k in OVERRIDABLE}
+    _validate(Train, params.train.model_dump() | overrides, where)
+
+    declared = _declared_settings(file)
+    sizes = [k for k in Model.model_fields if k in declared]
+    wanted = {(): "data.classes", ("n_chans",): "model.n_chans"}.get(tuple(sizes), "model")
+    if entry.sized_by != wanted:
+        takes = " and ".join(sizes) or "neither n_chans nor n_blocks"
+        raise ValueError(
+            f"{where}.sized_by: {entry.sized_by!r}, but {file} takes {takes}: "
+            f"write {wanted}"
+        )
+    own = {k: v for k, v in declared.items() if k not in sizes}
+    for key, value in entry.settings.items():
+        if key in OVERRIDABLE:
+            continue
+        if key not in own:
+            allowed = ", ".join([*own, *OVERRIDABLE])
+            raise ValueError(f"{where}.{key}: unknown; allowed are sized_by, {allowed}")
+        _validate(own[key], value, f"{where}.{key}")
+    for key in own:
+        if key not in entry.settings:
+            raise ValueError(f"{where}.{key}: missing; {file} takes it")
+
+
+def _declared_settings(file: Path) -> dict[str, Any]:
+    """The settings that an architecture's file takes, with their annotations.
+
+    Read from the source, so that checking params needs no import of torch.
+    """
+    given = {"self", "n_classes", "parameters", "lr"}
+    names = {
+        "Annotated": Annotated,
+        "Interval": Interval,
+        "int": int,
+        "float": float,
+    }
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{file} is not valid Python: {error}") from None
+    functions = [
+        node
+        for top in tree.body
+        for node in (
+            top.body if isinstance(top, ast.ClassDef) and top.name == "Net" else [top]
+        )
+        if isinstance(node, ast.FunctionDef)
+        and node.name in ("__init__", "penalty", "optimizer")
+    ]
+    if not any(function.name == "__init__" for function in functions):
+        raise ValueError(f"{file} defines no class Net with an __init__")
+    declared: dict[str, Any] = {}
+    for function in functions:
+        for argument in function.args.args + function.args.kwonlyargs:
+            if argument.arg in given:
+                continue
+            annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+            try:
+                declared[argument.arg] = eval(annotation or "float", dict(names))
+            except (NameError, SyntaxError, TypeError):
+                raise ValueError(
+                    f"{file}: the annotation of {argument.arg} is {annotation!r}; allowed "
+                    "are int, float, and Annotated[int or float, Interval(…)]"
+                ) from None
+    return declared
+
+
+def _validate(schema: Any, value: Any, where: str) -> None:
+    config = (
+        None
+        if isinstance(schema, type) and issubclass(schema, Section)
+        else Section.model_config
+    )
+    try:
+        TypeAdapter(schema, config=config).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(_in_words(error.errors()[0], where)) from None
+
+
+def _in_words(error: ErrorDetails, where: str = "") -> str:
+    """One line of a pydantic error: the key, the value, what is allowed."""
+    # A union's own branches are named in the path; the user never wrote those.
+    steps = [str(s) for s in error["loc"] if s not in ("int", "float")]
+    key = ".".join(([where] if where else []) + steps) or "the file"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown; {_siblings(error['loc'])}"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    value = error["input"]
+    shown = "a section" if isinstance(value, Mapping) else repr(value)
+    return f"{key}: {shown} is not allowed: {message}"
+
+
+def _siblings(loc: tuple[int | str, ...]) -> str:
+    section: type[BaseModel] = Params
+    for step in loc[:-1]:
+        annotation = section.model_fields[str(step)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+    return f"allowed are {', '.join(section.model_fields)}"
+
+
+def _check_drawn(path: Path, data: Data) -> None:
+    if data.source == "synthetic" and not set(data.classes) <= set(DRAWN_CLASSES):
+        raise UserError(
+            f"{path}: data.classes: {data.classes}, but data.source is synthetic, "
+            f"and only {' and '.join(DRAWN_CLASSES)} are drawn"
+        )
+
+
+def _check_device(path: Path, device: str) -> None:
+    if device not in ("cuda", "mps"):
+        return
+    import torch  # slow, so only where a device has to be looked for
+
+    available = (
+        torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
+    )
+    if not available:
+        raise UserError(
+            f"{path}: train.device: {device!r}, but there is none on this machine; "
+            "use cpu or auto"
+        )
+
+
+def named_on_command_line(arguments: list[str], params: Params) -> str:
+    """The architecture that a stage's only argument names."""
+    known = ", ".join(params.architectures)
+    if len(arguments) != 2:
+        raise UserError(f"name one architecture of {PARAMS}: {known}")
+    if arguments[1] not in params.architectures:
+        raise UserError(f"{arguments[1]}: not in {PARAMS}; there are {known}")
+    return arguments[1]

@@ -1,0 +1,49 @@
+"""How far a training is: a bar for each seed on a terminal, lines in a log."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class EpochProgress:
+    """Called after each epoch; shows epoch, loss and time left of one seed."""
+
+    def __init__(self, architecture: str, seed: int, epochs: int) -> None:
+        self.on_terminal = sys.stderr.isatty()
+        self.label = f"{architecture} seed {seed}"
+        self.bar = tqdm(
+            total=epochs,
+            desc=self.label,
+            unit="epoch",
+            position=seed,
+            leave=True,
+            dynamic_ncols=True,
+            disable=not self.on_terminal,
+        )
+        self.epochs = epochs
+        self.started = self.last_line = time.monotonic()
+
+    def __call__(self, epoch: int, loss: float) -> None:
+        self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self.bar.update()
+        if epoch == self.epochs:
+            self.bar.close()
+        if not self.on_terminal:
+            self._line(epoch, loss)
+
+    def _line(self, epoch: int, loss: float) -> None:
+        now = time.monotonic()
+        due = now - self.last_line >= SECONDS_BETWEEN_LINES
+        if not (due or epoch in (1, self.epochs)):
+            return
+        self.last_line = now
+        elapsed = now - self.started
+        left = tqdm.format_interval(elapsed / epoch * (self.epochs - epoch))
+        print(
+            f"{self.label}: epoch {epoch}/{self.epochs}, loss {loss:.4f}, {left} left",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,83 @@
+"""From an architecture's name and the params to everything its training needs."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from benchmark.params import OVERRIDABLE, Params, Train
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model, and the optimizer, loss and penalty that train this very model."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Callable[[Tensor, Tensor], Tensor]
+    penalty: Callable[[], Tensor] | None
+
+
+def build_model(
+    architecture: str, n_classes: int, settings: Mapping[str, Any]
+) -> nn.Module:
+    """The architecture's net, initialized from torch's global generator."""
+    net = import_module(f"architectures.{architecture}").Net
+    return net(n_classes=n_classes, **taken_by(net, settings))
+
+
+def assemble(
+    architecture: str,
+    n_classes: int,
+    settings: Mapping[str, Any],
+    lr: float,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> Recipe:
+    """Model and optimizer, made together so that they cannot be mismatched.
+
+    Sets torch's global seed. The weights are drawn on the CPU, so they do not
+    depend on the device.
+    """
+    torch.manual_seed(seed)
+    model = build_model(architecture, n_classes, settings).to(device)
+    module = import_module(f"architectures.{architecture}")
+    make_optimizer = getattr(module, "optimizer", torch.optim.SGD)
+    penalty = getattr(module, "penalty", None)
+    parameters = list(model.parameters())
+    return Recipe(
+        model,
+        make_optimizer(parameters, lr=lr, **taken_by(make_optimizer, settings)),
+        getattr(module, "loss", cross_entropy),
+        partial(penalty, parameters, **taken_by(penalty, settings)) if penalty else None,
+    )
+
+
+def taken_by(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are arguments of `function`."""
+    arguments = inspect.signature(function).parameters
+    return {key: value for key, value in settings.items() if key in arguments}
+
+
+def settings_of(params: Params, architecture: str) -> dict[str, Any]:
+    """What an architecture's file takes: the sizes that sized_by names, and its own."""
+    entry = params.architectures[architecture]
+    sizes = {
+        key: value
+        for key, value in params.model.model_dump().items()
+        if entry.sized_by in ("model", f"model.{key}")
+    }
+    return sizes | entry.settings
+
+
+def training_of(params: Params, architecture: str) -> Train:
+    """params.train with what the architecture's entry overrides."""
+    settings = params.architectures[architecture].settings
+    overrides = {key: settings[key] for key in OVERRIDABLE if key in settings}
+    return params.train.model_copy(update=overrides)

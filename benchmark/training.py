@@ -1,0 +1,71 @@
+"""The one training loop."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epochs: int,
+    order: Callable[[], Iterable[Tensor]],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    penalty: Callable[[], Tensor] | None = None,
+    augment: Callable[[Tensor], Tensor] | None = None,
+    schedule: LRScheduler | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train `model` in place and return the loss of every epoch.
+
+    images: N×3×32×32, normalized; labels: N. Both on the model's device.
+    order: called once an epoch; gives the indices of each batch in turn.
+    penalty: a scalar added to each batch's loss before the gradient is taken.
+    augment: changes a batch of images, e.g. flips them.
+    schedule: stepped after each batch.
+    report: called after each epoch with its number, from 1, and its loss.
+
+    An epoch's loss is the mean of its batches' losses, as the chapter prints
+    it, without the penalty, so that it means the same for every architecture.
+    """
+    model.train()
+    losses = []
+    for epoch in range(1, epochs + 1):
+        batch_losses = []
+        for batch in order():
+            batch_images = images[batch] if augment is None else augment(images[batch])
+            batch_loss = loss(model(batch_images), labels[batch])
+            objective = batch_loss if penalty is None else batch_loss + penalty()
+            optimizer.zero_grad()
+            objective.backward()
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+            batch_losses.append(batch_loss.detach())
+        losses.append(torch.stack(batch_losses).mean().item())
+        if report is not None:
+            report(epoch, losses[-1])
+    return losses
+
+
+def shuffled(
+    n_images: int, batch_size: int, seed: int, device: torch.device | str = "cpu"
+) -> Callable[[], Iterable[Tensor]]:
+    """An order for `train`: every call gives a new permutation, cut into batches.
+
+    The permutations come from a generator of their own on the CPU, so they are
+    the same for every architecture and on every device. The last batch is
+    smaller where batch_size does not divide n_images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def one_epoch() -> Iterable[Tensor]:
+        permutation = torch.randperm(n_images, generator=generator).to(device)
+        return permutation.split(batch_size)
+
+    return one_epoch

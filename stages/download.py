@@ -1,0 +1,140 @@
+"""Bring the seven files of CIFAR-10's python version to data/cifar-10-batches-py/."""
+
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pooch
+import requests
+
+from benchmark import cifar10, errors, params, synthetic
+
+MIRROR = "CIFAR10_MIRROR"
+WAYS_OUT = (
+    f"Set {MIRROR} to a URL or path of the archive or of its extracted folder, "
+    "or run `make demo`, which draws its own images"
+)
+RETRIES = 3
+
+
+def main() -> None:
+    data = params.load().data
+    cifar10.FOLDER.parent.mkdir(exist_ok=True)
+    # Beside the target, so that a file is moved into place and never copied.
+    with tempfile.TemporaryDirectory(
+        dir=cifar10.FOLDER.parent, prefix=".download-"
+    ) as name:
+        aside = Path(name)
+        try:
+            if data.source == "synthetic":
+                synthetic.draw(data.synthetic, aside)
+            else:
+                bring(os.environ.get(MIRROR) or cifar10.URL, aside)
+            cifar10.FOLDER.mkdir(exist_ok=True)
+            for file in cifar10.OFFICIAL_MD5:
+                (aside / file).replace(cifar10.FOLDER / file)
+        except OSError as error:
+            raise errors.UserError(
+                f"{cifar10.FOLDER}: cannot be written: {error}"
+            ) from None
+    print(f"{cifar10.FOLDER}: {len(cifar10.OFFICIAL_MD5)} files from {data.source}")
+
+
+def bring(source: str, aside: Path) -> None:
+    """Put the seven genuine files into the folder `aside`.
+
+    source: an http(s) URL or a path, of a tar archive or of an extracted
+    folder. A relative path starts at the repository's root, which DVC_ROOT
+    names where DVC runs the stage in a copy. Raises UserError.
+    """
+    read = reader(source, aside)
+    for name in cifar10.OFFICIAL_MD5:
+        content = read(name)
+        if not cifar10.is_genuine(name, content):
+            raise failure(source, f"{name} is not the official file: its MD5 differs")
+        (aside / name).write_bytes(content)
+
+
+def reader(source: str, aside: Path) -> Callable[[str], bytes]:
+    """A function from a file's name to its bytes at `source`."""
+    if source.startswith(("http://", "https://")):
+        if ".tar" in source or source.endswith(".tgz"):
+            return from_archive(fetch(source, aside, "archive"), source)
+        return lambda name: fetch(
+            f"{source.rstrip('/')}/{name}", aside, f"{name}.part"
+        ).read_bytes()
+    path = Path(os.environ.get("DVC_ROOT", "."), Path(source).expanduser())
+    if path.is_dir():
+        return from_folder(path)
+    if path.is_file():
+        return from_archive(path, source)
+    raise failure(source, "there is no such file or folder")
+
+
+def fetch(url: str, aside: Path, name: str) -> Path:
+    """Download `url` to `aside/name`; try again where the fault may pass."""
+
+    def once(url: str, output_file: str, pooch_: pooch.Pooch) -> None:
+        download = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=30)
+        try:
+            download(url, output_file, pooch_)
+        except requests.HTTPError as error:
+            if error.response is not None and error.response.status_code < 500:
+                raise failure(url, str(error)) from None
+            raise
+
+    cache = pooch.create(
+        aside, base_url="", registry={name: None}, urls={name: url}, retry_if_failed=RETRIES
+    )
+    try:
+        return Path(cache.fetch(name, downloader=once))
+    except (requests.RequestException, ValueError) as error:
+        raise failure(url, " ".join(str(error).split())) from None
+
+
+def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
+    """A reader of the seven files out of a tar archive, whatever folder they are in.
+
+    Members are read, never extracted, so no path in the archive matters.
+    """
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if name in cifar10.OFFICIAL_MD5 and member.isfile():
+                    file = archive.extractfile(member)
+                    contents[name] = file.read() if file else b""
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise failure(source, f"is not a whole tar archive ({error})") from None
+
+    def read(name: str) -> bytes:
+        if name not in contents:
+            raise failure(source, f"the archive has no {name}")
+        return contents[name]
+
+    return read
+
+
+def from_folder(path: Path) -> Callable[[str], bytes]:
+    """A reader of the seven files in `path` or in its cifar-10-batches-py."""
+    inner = path / cifar10.FOLDER.name
+    folder = inner if inner.is_dir() else path
+
+    def read(name: str) -> bytes:
+        try:
+            return (folder / name).read_bytes()
+        except OSError as error:
+            raise failure(str(folder), f"{name}: {error.strerror}") from None
+
+    return read
+
+
+def failure(source: str, cause: str) -> errors.UserError:
+    return errors.UserError(f"CIFAR-10 from {source}: {cause}. {WAYS_OUT}.")
+
+
+if __name__ == "__main__":
+    errors.run(main)
