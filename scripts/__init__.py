@@ -1,0 +1,1 @@
+"""Helpers that the Makefile calls; none is a stage."""

@@ -1,0 +1,48 @@
+# `make help` lists the targets. The README has the same steps without make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# DVC runs the stages with the `python` that it finds first.
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check repro demo test lint format readme lock
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.complete ## Make .venv and install what requirements.lock pins
+
+$(VENV)/.complete: requirements.lock
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("Python 3.11 to 3.13 is needed, this is %d.%d; name another one: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+check: setup ## Check params.yaml and every architecture, in seconds
+	@python -m scripts.check
+
+repro: check ## Run the benchmark: whatever is not up to date
+	dvc repro
+
+demo: setup ## Run the whole pipeline on drawn images, with no data host; results in demo/
+	@python -m scripts.demo
+
+test: setup ## Run the tests
+	@python -m pytest
+
+lint: setup ## Check style, formatting and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: setup ## Put code into the project's format
+	ruff check --fix .
+	ruff format .
+
+readme: setup ## Put the table of plots/results.md into the README
+	@python -m scripts.readme
+
+lock: setup ## Compile requirements.lock anew from pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml

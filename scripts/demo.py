@@ -1,0 +1,74 @@
+"""Run the whole pipeline on drawn images, aside, and put the results into demo/.
+
+`dvc exp run --temp` works in a copy of the repository and keeps what it
+made as a git ref; from there table, pictures and metrics are taken.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmark import errors, params
+
+DEMO = Path("demo")
+EXPERIMENT = "demo"
+# Small enough for minutes, long enough that most nets learn something.
+SETTINGS = [
+    "data.source=synthetic",
+    "data.classes=[airplane,bird]",
+    "model.n_chans=16",
+    "model.n_blocks=4",
+    "train.lr=0.05",
+    "train.epochs=12",
+    "train.batch_size=16",
+    "train.seeds=1",
+    "train.threads=1",
+    "train.device=cpu",
+    "architectures.res_deep.lr=0.02",
+]
+
+
+def main() -> None:
+    params.load()
+    dvc = [sys.executable, "-m", "dvc"]
+    if experiment_ref():
+        subprocess.run([*dvc, "exp", "remove", "-q", EXPERIMENT], check=True)
+    arguments = [item for setting in SETTINGS for item in ("-S", setting)]
+    ran = subprocess.run([*dvc, "exp", "run", "--temp", "-n", EXPERIMENT, *arguments])
+    ref = experiment_ref()
+    if ran.returncode != 0 or not ref:
+        raise errors.UserError("the demo stopped; what went wrong stands above")
+
+    shutil.rmtree(DEMO, ignore_errors=True)
+    for name in git("ls-tree", "-r", "--name-only", ref, "plots", "metrics").splitlines():
+        target = DEMO / Path(name).name if name.startswith("plots/") else DEMO / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = subprocess.run(
+            ["git", "show", f"{ref}:{name}"], check=True, capture_output=True
+        ).stdout
+        target.write_bytes(content)
+    subprocess.run([*dvc, "exp", "remove", "-q", EXPERIMENT], check=True)
+
+    print(f"\n{(DEMO / 'results.md').read_text('utf-8')}")
+    print("Drawn images, few of them, and short trainings: this shows how the pipeline")
+    print("works, not which net is better. `make repro` runs the benchmark. The results:")
+    for path in sorted(DEMO.glob("*.*")):
+        print(f"  {path}")
+    print(f"  {DEMO / 'metrics'}/")
+
+
+def experiment_ref() -> str:
+    """The git ref of the demo's experiment, or nothing."""
+    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    return next((ref for ref in refs if ref.endswith(f"/{EXPERIMENT}")), "")
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,99 @@
+"""Score one architecture's models: metrics/<architecture>.json and results/<architecture>/.
+
+What is written here is all that comparisons and reports read: no model.
+"""
+
+import json
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from benchmark import dataset, errors, params, recipe
+from benchmark.environment import choose_device
+from benchmark.files import write_whole
+from benchmark.scoring import accuracy, predict
+
+MODELS = Path("models")
+METRICS = Path("metrics")
+RESULTS = Path("results")
+
+
+def main() -> None:
+    loaded = params.load()
+    architecture = params.named_on_command_line(sys.argv, loaded)
+    torch.set_num_threads(loaded.train.threads)
+    device = choose_device(loaded.train.device)
+    data = dataset.load(loaded.data.mean, loaded.data.std, device)
+    settings = recipe.settings_of(loaded, architecture)
+    model = recipe.build_model(architecture, len(data.class_names), settings).to(device)
+
+    predictions = pd.DataFrame({"label": data.val_labels.tolist()})
+    predictions.index.name = "example"
+    scores = []
+    files = sorted((MODELS / architecture).glob("seed-*.pt"), key=seed_of)
+    if not files:
+        raise errors.UserError(
+            f"{MODELS / architecture}: no model; run `dvc repro train@{architecture}`"
+        )
+    for path in files:
+        load_state(model, path)
+        predicted = predict(model, data.val_images)
+        predictions[f"seed_{seed_of(path)}"] = predicted.tolist()
+        scores.append(
+            {
+                "seed": seed_of(path),
+                "train_accuracy": accuracy(
+                    predict(model, data.train_images), data.train_labels
+                ),
+                "val_accuracy": accuracy(predicted, data.val_labels),
+            }
+        )
+    seeds = pd.DataFrame(scores).set_index("seed")
+    metrics = {
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "train_accuracy": round(seeds["train_accuracy"].mean(), 6),
+        "val_accuracy": round(seeds["val_accuracy"].mean(), 6),
+    }
+
+    results = RESULTS / architecture
+    write_whole(results / "predictions.csv", csv(predictions))
+    write_whole(results / "seeds.csv", csv(seeds))
+    for name in ("loss_curve.csv", "environment.json"):
+        shutil.copyfile(MODELS / architecture / name, results / name)
+    write_whole(
+        METRICS / f"{architecture}.json", (json.dumps(metrics, indent=2) + "\n").encode()
+    )
+    print(f"{architecture}: val accuracy {metrics['val_accuracy']:.4f}", end=" ")
+    print(f"(train {metrics['train_accuracy']:.4f}), {len(seeds)} seed(s)")
+
+
+def load_state(model: nn.Module, path: Path) -> None:
+    """Load a state dict into `model`, on whatever device the model is."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        cause = str(error).splitlines()[0]
+        raise errors.UserError(
+            f"{path}: is not a state dict of this architecture ({cause}); "
+            f"train it again with `dvc repro --force train@{path.parent.name}`"
+        ) from None
+
+
+def seed_of(path: Path) -> int:
+    """The k of seed-k.pt."""
+    return int(path.stem.removeprefix("seed-"))
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """The table as CSV with the same bytes on every system."""
+    return table.to_csv(lineterminator="\n").encode()
+
+
+if __name__ == "__main__":
+    errors.run(main)
