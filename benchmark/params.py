@@ -85,10 +85,11 @@ class Train(Section):
 
 
 Setting = StrictInt | StrictFloat
+OVERRIDABLE = ("lr", "epochs", "batch_size")
 
 
 class Entry(Section):
-    """An architecture's entry; `settings` is all of it but sized_by."""
+    """An architecture's entry; beside sized_by it holds overrides and settings."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Setting] = Field(init=False)
@@ -96,8 +97,14 @@ class Entry(Section):
     sized_by: Literal["data.classes", "model.n_chans", "model"]
 
     @property
+    def overrides(self) -> dict[str, Setting]:
+        """What the architecture trains with in place of `train`."""
+        return {k: v for k, v in self.__pydantic_extra__.items() if k in OVERRIDABLE}
+
+    @property
     def settings(self) -> dict[str, Setting]:
-        return dict(self.__pydantic_extra__)
+        """What only the architecture's own file knows."""
+        return {k: v for k, v in self.__pydantic_extra__.items() if k not in OVERRIDABLE}
 
 
 class Params(Section):
@@ -105,9 +112,6 @@ class Params(Section):
     model: Model
     train: Train
     architectures: dict[str, Entry]
-
-
-OVERRIDABLE = ("lr", "epochs", "batch_size")
 
 
 def load(path: Path = PARAMS) -> Params:
@@ -152,8 +156,7 @@ def _check_entry(params: Params, name: str, entry: Entry) -> None:
         known = sorted(p.stem for p in ARCHITECTURES.glob("*.py") if p.stem != "__init__")
         raise ValueError(f"{where}: there is no {file}; there are {', '.join(known)}")
 
-    overrides = {k: v for k, v in entry.settings.items() if k in OVERRIDABLE}
-    _validate(Train, params.train.model_dump() | overrides, where)
+    _validate(Train, params.train.model_dump() | entry.overrides, where)
 
     declared = _declared_settings(file)
     sizes = [k for k in Model.model_fields if k in declared]
@@ -166,8 +169,6 @@ def _check_entry(params: Params, name: str, entry: Entry) -> None:
         )
     own = {k: v for k, v in declared.items() if k not in sizes}
     for key, value in entry.settings.items():
-        if key in OVERRIDABLE:
-            continue
         if key not in own:
             allowed = ", ".join([*own, *OVERRIDABLE])
             raise ValueError(f"{where}.{key}: unknown; allowed are sized_by, {allowed}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.params import OVERRIDABLE, Params, Train
+from benchmark.params import Params, Train
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,5 @@ def settings_of(params: Params, architecture: str) -> dict[str, Any]:
 
 def training_of(params: Params, architecture: str) -> Train:
     """params.train with what the architecture's entry overrides."""
-    settings = params.architectures[architecture].settings
-    overrides = {key: settings[key] for key in OVERRIDABLE if key in settings}
+    overrides = params.architectures[architecture].overrides
     return params.train.model_copy(update=overrides)
