@@ -42,9 +42,13 @@ class Batch:
     labels: list[int]
 
 
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def is_genuine(name: str, content: bytes) -> bool:
     """Whether `content` has the MD5 that CIFAR-10 publishes for the file `name`."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() == OFFICIAL_MD5[name]
+    return md5(content) == OFFICIAL_MD5[name]
 
 
 def read_batch(name: str, content: bytes) -> Batch:

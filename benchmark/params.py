@@ -6,7 +6,7 @@
 import ast
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Interval
 from pydantic import (
@@ -40,6 +40,7 @@ ClassName = Literal[
     "ship",
     "truck",
 ]
+CLASS_NAMES: tuple[str, ...] = get_args(ClassName)
 DRAWN_CLASSES = ("airplane", "bird")
 PositiveInt = Annotated[int, Field(ge=1)]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -185,6 +186,7 @@ def _declared_settings(file: Path) -> dict[str, Any]:
     """
     given = {"self", "n_classes", "parameters", "lr"}
     names = {
+        "__builtins__": {},
         "Annotated": Annotated,
         "Interval": Interval,
         "int": int,

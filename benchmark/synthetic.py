@@ -2,7 +2,8 @@
 
 Made for trying the pipeline with no network: hard enough that the nets differ
 and none is perfect, and not a substitute for photographs. Both classes share
-skies, colours, sizes, poses, clutter and noise; only the shape tells them apart.
+skies, sizes, poses, clutter and noise. Airplanes are grey more often and birds
+brown, over land more often; only the shape tells them apart for certain.
 """
 
 from pathlib import Path
@@ -13,23 +14,18 @@ from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
 from benchmark import cifar10
-from benchmark.params import DRAWN_CLASSES, Synthetic
+from benchmark.params import CLASS_NAMES, DRAWN_CLASSES, Synthetic
 
-CLASS_NAMES = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-]
 SIZE = 32
 # Drawn large and scaled down, so that edges are smooth.
 CANVAS = SIZE * 4
+# How often the colour, and how often the land below, fits the class.
+COLOUR_FITS = 0.55
+OVER_LAND = {"airplane": 0.2, "bird": 0.45}
+TYPICAL_COLOURS = {
+    "airplane": [(225, 228, 232), (170, 175, 185), (120, 125, 140)],
+    "bird": [(110, 75, 45), (60, 45, 40), (160, 120, 80)],
+}
 
 Points = list[tuple[float, float]]
 Colour = tuple[int, int, int]
@@ -57,22 +53,23 @@ def draw(wanted: Synthetic, folder: Path) -> None:
                 "filenames": [f"{name}_{i}.png" for i in range(n_images)],
             }
             (folder / name).write_bytes(cifar10.write_pickle(entry))
-    meta = {"label_names": CLASS_NAMES, "num_vis": SIZE * SIZE * 3}
+    meta = {"label_names": list(CLASS_NAMES), "num_vis": SIZE * SIZE * 3}
     (folder / cifar10.META_FILE).write_bytes(cifar10.write_pickle(meta))
 
 
 def scene(class_name: str, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
     """One image of a drawn class: 32×32×3, uint8."""
-    image = sky(generator)
+    image = sky(generator, OVER_LAND[class_name])
     pen = ImageDraw.Draw(image)
     clutter(pen, generator)
     shape = airplane(generator) if class_name == "airplane" else bird(generator)
     size = CANVAS * generator.uniform(0.28, 0.5)
     centre = generator.uniform(0.35, 0.65, size=2) * CANVAS
-    angle = generator.uniform(0, 2 * np.pi)
+    # Climbing or falling by up to 50 degrees, to the left or to the right.
+    angle = np.radians(generator.uniform(-50, 50) + 180 * generator.integers(2))
     squeeze = generator.uniform(0.55, 1)  # the scene is seen at a slant
     background = np.asarray(image).reshape(-1, 3).mean(axis=0)
-    colour = contrasting(background, generator)
+    colour = contrasting(background, TYPICAL_COLOURS[class_name], generator)
     for points in shape:
         x, y = np.array(points).T * size
         turned_x = x * np.cos(angle) - y * squeeze * np.sin(angle) + centre[0]
@@ -82,14 +79,14 @@ def scene(class_name: str, generator: np.random.Generator) -> npt.NDArray[np.uin
             list(zip(turned_x.tolist(), turned_y.tolist(), strict=True)),
             fill=tuple(int(np.clip(c * shade, 0, 255)) for c in colour),
         )
-    image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0, 5)))
+    image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0, 4)))
     pixels = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=float)
-    noise = generator.normal(0, generator.uniform(4, 26), pixels.shape)
+    noise = generator.normal(0, generator.uniform(3, 18), pixels.shape)
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
-def sky(generator: np.random.Generator) -> Image.Image:
-    """A gradient from one sky colour to another, sometimes over a horizon."""
+def sky(generator: np.random.Generator, over_land: float) -> Image.Image:
+    """A gradient from one sky colour to another; over_land: how often over land."""
     palette = np.array(
         [[120, 170, 230], [200, 215, 230], [90, 110, 150], [235, 190, 150], [150, 160, 165]]
     )
@@ -99,7 +96,7 @@ def sky(generator: np.random.Generator) -> Image.Image:
     steps = np.linspace(0, 1, CANVAS)[:, None, None]
     rows = np.clip(top + (bottom - top) * steps, 0, 255)
     pixels = np.repeat(rows, CANVAS, axis=1).astype(np.uint8)
-    if generator.random() < 0.4:
+    if generator.random() < over_land:
         horizon = int(CANVAS * generator.uniform(0.7, 0.95))
         pixels[horizon:] = generator.integers(30, 140, size=3)
     return Image.fromarray(pixels)
@@ -172,12 +169,17 @@ def bird(generator: np.random.Generator) -> list[Points]:
 
 
 def contrasting(
-    background: npt.NDArray[np.float64], generator: np.random.Generator
+    background: npt.NDArray[np.float64],
+    typical: list[Colour],
+    generator: np.random.Generator,
 ) -> Colour:
-    """A colour that can be seen on the background, sometimes only just."""
+    """A colour, often a typical one, that stands out from the background."""
     while True:
-        colour = random_colour(generator)
-        if np.abs(np.array(colour) - background).mean() > 30:
+        if generator.random() < COLOUR_FITS:
+            colour = typical[generator.integers(len(typical))]
+        else:
+            colour = random_colour(generator)
+        if np.abs(np.array(colour) - background).mean() > 25:
             return colour
 
 

@@ -108,7 +108,8 @@ def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
                     file = archive.extractfile(member)
                     contents[name] = file.read() if file else b""
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise failure(source, f"is not a whole tar archive ({error})") from None
+        cause = str(error).splitlines()[0].rstrip(":") if str(error) else "cut short"
+        raise failure(source, f"is not a whole tar archive ({cause})") from None
 
     def read(name: str) -> bytes:
         if name not in contents:

@@ -1,0 +1,157 @@
+"""What the tests share: small params, small data, and one small run of everything."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from benchmark import cifar10, params
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parents[1]
+ARCHITECTURES = list(params.load(ROOT / "params.yaml").architectures)
+
+# Every stage and every architecture in as little time as can be.
+SMALL = {
+    "data.source": "synthetic",
+    "data.synthetic.train_images": 60,
+    "data.synthetic.val_images": 20,
+    "model.n_chans": 4,
+    "model.n_blocks": 2,
+    "train.epochs": 2,
+    "train.batch_size": 16,
+}
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "Test",
+    "GIT_AUTHOR_EMAIL": "test@example.invalid",
+    "GIT_COMMITTER_NAME": "Test",
+    "GIT_COMMITTER_EMAIL": "test@example.invalid",
+}
+
+
+def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> str:
+    """Run a command with the tests' Python first in PATH; return all it printed."""
+    ran = subprocess.run(
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ
+        | IDENTITY
+        | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        | environment,
+    )
+    assert not check or ran.returncode == 0, ran.stdout
+    return ran.stdout
+
+
+def edit_params(folder: Path, changes: dict[str, object]) -> None:
+    """Change dotted keys of folder/params.yaml."""
+    yaml = YAML()
+    path = folder / "params.yaml"
+    content = yaml.load(path)
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = content
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    yaml.dump(content, path)
+
+
+def copy_of_project(folder: Path) -> Path:
+    """The files that git tracks, or would, as a repository of their own."""
+    names = run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
+    for name in names:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    run("git", "init", "-q", "-b", "main", cwd=folder)
+    run("git", "add", "-A", cwd=folder)
+    run("git", "commit", "-q", "-m", "start", cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with params.yaml and the architectures, as current directory."""
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    shutil.copytree(
+        ROOT / "architectures",
+        tmp_path / "architectures",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CIFAR10_MIRROR", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def ten_classes() -> dict[str, bytes]:
+    """Seven files in the official format: each class 3 times in each batch."""
+    generator = np.random.default_rng(1)
+    names = params.CLASS_NAMES
+    files = {cifar10.META_FILE: cifar10.write_pickle({"label_names": list(names)})}
+    for name in cifar10.TRAIN_FILES + cifar10.VAL_FILES:
+        labels = [int(label) for label in generator.permutation(np.arange(30) % 10)]
+        data = generator.integers(0, 256, size=(30, 3072), dtype=np.uint8)
+        files[name] = cifar10.write_pickle({"labels": labels, "data": data})
+    return files
+
+
+@pytest.fixture
+def official(
+    ten_classes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, bytes]:
+    """The same files, taken for the official ones."""
+    md5s = {name: cifar10.md5(content) for name, content in ten_classes.items()}
+    monkeypatch.setattr(cifar10, "OFFICIAL_MD5", md5s)
+    return ten_classes
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A repository in which the demo ran once, and what the demo printed."""
+    repository = copy_of_project(tmp_path_factory.mktemp("repository"))
+    settings = [f"{key}={value}" for key, value in SMALL.items()]
+    script = f"from scripts import demo; demo.SETTINGS = {settings!r}; demo.main()"
+    printed = run(sys.executable, "-c", script, cwd=repository, LOKY_MAX_CPU_COUNT="1")
+    return repository, printed
+
+
+@pytest.fixture(scope="session")
+def small_run(demo: tuple[Path, str]) -> Path:
+    """A repository with small params, all of it reproduced and committed.
+
+    The demo has left every stage in DVC's run cache, so nothing trains again.
+    """
+    repository, _ = demo
+    edit_params(repository, SMALL)
+    run("dvc", "repro", cwd=repository, LOKY_MAX_CPU_COUNT="1")
+    run("git", "add", "-A", cwd=repository)
+    run("git", "commit", "-q", "-m", "small run", cwd=repository)
+    return repository
+
+
+@pytest.fixture
+def clone(small_run: Path, tmp_path: Path) -> Path:
+    """A clone of the small run: neither data, nor models, nor cache."""
+    run("git", "clone", "-q", str(small_run), str(tmp_path / "clone"), cwd=tmp_path)
+    return tmp_path / "clone"
+
+
+@pytest.fixture
+def scratch(small_run: Path) -> Iterator[Path]:
+    """The small run; whatever a test does to tracked files is taken back."""
+    yield small_run
+    run("git", "checkout", "-q", ".", cwd=small_run)

@@ -1,0 +1,260 @@
+"""The whole pipeline through the real DVC, and what DVC runs again after a change."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from benchmark import recipe
+from stages import compare
+from tests.conftest import ARCHITECTURES, ROOT, edit_params, run
+
+SIZED_BY_N_CHANS = {"width", "dropout", "batch_norm", "depth", "res", "res_deep"}
+
+
+def modified(repository: Path) -> set[str]:
+    """The stages that DVC would run because code, params or results changed."""
+    with Repo(str(repository)) as repo:
+        status = repo.status()
+    changed = set()
+    for stage, entries in status.items():
+        for entry in entries:
+            if entry == "changed command" or "modified" in json.dumps(entry):
+                changed.add(stage)
+    return changed
+
+
+def train_and_validate(names) -> set[str]:
+    return {f"{stage}@{name}" for stage in ("train", "validate") for name in names}
+
+
+def ran(printed: str) -> set[str]:
+    """The stages that `dvc repro` ran, told from what it printed."""
+    lines = printed.splitlines()
+    return {line.split("'")[1] for line in lines if line.startswith("Running stage '")}
+
+
+def test_the_demo_leaves_the_repository_as_it_was(demo):
+    repository, printed = demo
+    assert (repository / "demo" / "results.md").is_file()
+    assert (repository / "demo" / "accuracy_comparison.png").is_file()
+    assert (repository / "demo" / "loss_curves.png").is_file()
+    metrics = {path.stem for path in (repository / "demo" / "metrics").iterdir()}
+    assert metrics == set(ARCHITECTURES)
+    last_lines = printed.split("Drawn images, few of them")[1]
+    assert "demo/results.md" in last_lines and "demo/accuracy_comparison.png" in last_lines
+    for name in ARCHITECTURES:
+        assert f"Running stage 'train@{name}'" in printed
+        assert f"| {name} |" in printed
+
+
+def test_after_the_demo_git_sees_no_change(tmp_path, demo):
+    # The small run has changed this repository since: look at the demo's commit.
+    repository, _ = demo
+    first = run("git", "rev-list", "--max-parents=0", "HEAD", cwd=repository).strip()
+    tracked = run("git", "ls-tree", "-r", "--name-only", first, cwd=repository).split()
+    assert not any(name.startswith(("demo/", "models/", "data/")) for name in tracked)
+    assert run("git", "for-each-ref", "refs/exps", cwd=repository) == ""
+
+
+def test_everything_is_made_and_up_to_date(small_run):
+    for name in ARCHITECTURES:
+        metrics = json.loads((small_run / f"metrics/{name}.json").read_text())
+        assert list(metrics) == ["params", "train_accuracy", "val_accuracy"]
+        seeds = pd.read_csv(small_run / f"results/{name}/seeds.csv")
+        assert list(seeds["seed"]) == [0, 1]
+        assert metrics["val_accuracy"] == pytest.approx(seeds["val_accuracy"].mean())
+        assert metrics["train_accuracy"] == pytest.approx(seeds["train_accuracy"].mean())
+        predictions = pd.read_csv(small_run / f"results/{name}/predictions.csv")
+        assert list(predictions) == ["example", "label", "seed_0", "seed_1"]
+        assert len(predictions) == 20
+        for seed in (0, 1):
+            right = (predictions[f"seed_{seed}"] == predictions["label"]).mean()
+            assert right == pytest.approx(seeds["val_accuracy"][seed])
+        curve = pd.read_csv(small_run / f"results/{name}/loss_curve.csv")
+        assert list(curve) == ["seed", "epoch", "loss"] and len(curve) == 2 * 2
+        environment = json.loads(
+            (small_run / f"results/{name}/environment.json").read_text()
+        )
+        assert environment["torch"] == torch.__version__
+        assert environment["threads"] == 1
+    assert (small_run / "plots/accuracy_comparison.png").read_bytes()[:4] == b"\x89PNG"
+    assert modified(small_run) == set()
+    assert ran(run("dvc", "repro", cwd=small_run)) == set()
+
+
+def test_models_and_data_are_not_in_git(small_run):
+    tracked = run("git", "ls-files", cwd=small_run).splitlines()
+    assert not [name for name in tracked if name.startswith(("data/", "models/", "demo/"))]
+
+
+@pytest.mark.parametrize(
+    "stage", ["download", "filter", "train@dropout", "validate@res_deep", "compare"]
+)
+def test_a_stage_writes_the_same_bytes_again(scratch, stage):
+    printed = run("dvc", "repro", "--force", "--single-item", stage, cwd=scratch)
+    assert ran(printed) == {stage}
+    assert run("git", "status", "--porcelain", cwd=scratch) == ""
+    assert modified(scratch) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"model.n_blocks": 3}, train_and_validate(["res_deep"])),
+        ({"model.n_chans": 6}, train_and_validate(SIZED_BY_N_CHANS)),
+        ({"architectures.dropout.p": 0.2}, train_and_validate(["dropout"]) | {"compare"}),
+        ({"architectures.res.lr": 0.1}, train_and_validate(["res"]) | {"compare"}),
+        ({"train.lr": 0.1}, {f"train@{name}" for name in ARCHITECTURES}),
+        ({"train.epochs": 3}, {f"train@{name}" for name in ARCHITECTURES}),
+        ({"train.batch_size": 8}, {f"train@{name}" for name in ARCHITECTURES}),
+        ({"train.seeds": 1}, {f"train@{name}" for name in ARCHITECTURES}),
+        ({"train.device": "auto"}, train_and_validate(ARCHITECTURES)),
+        ({"train.threads": 2}, train_and_validate(ARCHITECTURES)),
+        ({"data.mean": [0.5, 0.5, 0.5]}, train_and_validate(ARCHITECTURES)),
+        ({"data.std": [0.5, 0.5, 0.5]}, train_and_validate(ARCHITECTURES)),
+        ({"data.source": "cifar10"}, {"download", "filter"}),
+        ({"data.synthetic.seed": 1}, {"download"}),
+        # Nets of fixed size name data.classes as what sizes them: their outputs.
+        (
+            {"data.classes": ["bird", "airplane"]},
+            {"filter"} | train_and_validate(set(ARCHITECTURES) - SIZED_BY_N_CHANS),
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_changed_param_runs_again(scratch, change, expected):
+    edit_params(scratch, change)
+    assert modified(scratch) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        *(
+            (f"architectures/{name}.py", train_and_validate([name]))
+            for name in ARCHITECTURES
+        ),
+        ("stages/compare.py", {"compare"}),
+        ("stages/validate.py", {f"validate@{name}" for name in ARCHITECTURES}),
+        ("benchmark/scoring.py", {f"validate@{name}" for name in ARCHITECTURES}),
+        ("benchmark/training.py", {f"train@{name}" for name in ARCHITECTURES}),
+        ("benchmark/progress.py", set()),
+        ("scripts/demo.py", set()),
+    ],
+)
+def test_what_edited_code_runs_again(scratch, file, expected):
+    with (scratch / file).open("a") as code:
+        code.write("\n# edited\n")
+    assert modified(scratch) == expected
+
+
+def test_a_picture_is_edited_in_a_clone_with_no_cache(clone):
+    code = clone / "stages/compare.py"
+    code.write_text(code.read_text().replace("Airplane or bird:", "Bird or airplane:"))
+    printed = run("dvc", "repro", "--allow-missing", cwd=clone)
+    assert ran(printed) == {"compare"}
+    changed = run("git", "status", "--porcelain", cwd=clone).split()[1::2]
+    assert sorted(changed) == [
+        "dvc.lock",
+        "plots/accuracy_comparison.png",
+        "stages/compare.py",
+    ]
+    assert not (clone / "models").exists()
+
+
+def test_an_experiment_trains_what_it_changes_and_the_diff_shows_it(scratch):
+    printed = run(
+        "dvc", "exp", "run", "-S", "model.n_blocks=3", "-S", "train.seeds=2",
+        cwd=scratch, LOKY_MAX_CPU_COUNT="1",
+    )  # fmt: skip
+    assert ran(printed) == {"train@res_deep", "validate@res_deep", "compare"}
+    diff = run("dvc", "metrics", "diff", "--md", cwd=scratch)
+    assert "| metrics/res_deep.json | params" in diff.replace("  ", " ")
+    assert "baseline" not in diff
+    run("git", "checkout", "-q", ".", cwd=scratch)
+    run("dvc", "checkout", "-q", cwd=scratch)
+
+
+def test_only_architectures_of_params_are_compared(scratch, monkeypatch):
+    monkeypatch.chdir(scratch)
+    results = compare.read(["baseline", "res"])
+    assert list(results.metrics.index) == ["baseline", "res"]
+    table = compare.results_table(results)
+    assert "| res |" in table and "| width |" not in table
+    figure = compare.accuracy_comparison(results)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["baseline", "res"]
+
+
+def test_a_bar_at_chance_shows(scratch, monkeypatch):
+    monkeypatch.chdir(scratch)
+    axes = compare.accuracy_comparison(compare.read(ARCHITECTURES)).axes[0]
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_legend()._get_loc() == axes.get_legend().codes["lower right"]
+    assert all(label.get_rotation() for label in axes.get_xticklabels())
+    assert len([bar for bar in axes.patches if bar.get_height() > 0]) > len(ARCHITECTURES)
+
+
+def test_the_exported_baseline_loads_into_a_plain_module(small_run):
+    path = small_run / "data/birds_vs_airplanes.pt"
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    assert recipe.build_model("baseline", 2, {}).load_state_dict(state)
+    assert path.read_bytes() == (small_run / "models/baseline/seed-0.pt").read_bytes()
+
+
+# Modules that a stage imports and that cannot change the bytes of what it writes.
+EXEMPT = {
+    "benchmark/__init__.py": "holds a docstring",
+    "stages/__init__.py": "holds a docstring",
+    "architectures/__init__.py": "holds a docstring",
+    "benchmark/errors.py": "words of errors",
+    "benchmark/files.py": "moves bytes, makes none",
+    "benchmark/memory.py": "keeps freed memory: speed alone",
+    "benchmark/params.py": "checks params; the values are DVC params of the stages",
+    "benchmark/progress.py": "shows how far a training is",
+}
+IMPORTED = """
+import importlib, sys
+from pathlib import Path
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+root = Path.cwd()
+for module in list(sys.modules.values()):
+    file = getattr(module, "__file__", None)
+    if file and Path(file).is_relative_to(root) and ".venv" not in file:
+        print(Path(file).relative_to(root).as_posix())
+"""
+
+
+@pytest.mark.parametrize(
+    "stage", ["download", "filter", "train", "export", "validate", "compare"]
+)
+def test_deps_are_the_modules_that_a_stage_imports(stage):
+    declared = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][stage]
+    by_name = "foreach" in declared
+    deps = {
+        dep.replace("${key}", "res_deep")
+        for dep in (declared["do"] if by_name else declared)["deps"]
+        if dep.endswith(".py")
+    }
+    modules = [f"stages.{stage}", *(["architectures.res_deep"] if by_name else [])]
+    imported = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *modules],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    assert set(imported) - set(EXEMPT) == deps
+
+
+@pytest.mark.parametrize("package", ["architectures", "benchmark", "stages"])
+def test_the_inits_hold_a_docstring_and_nothing_else(package):
+    code = (ROOT / package / "__init__.py").read_text()
+    assert (
+        code.startswith('"""') and code.rstrip().endswith('"""') and code.count('"""') == 2
+    )

@@ -1,0 +1,103 @@
+"""What a seed gives depends on nothing but itself."""
+
+import pytest
+import torch
+
+from benchmark import params, recipe
+from benchmark.params import load
+from stages import export, train
+from tests.conftest import ROOT, edit_params, run
+
+
+@pytest.fixture
+def small_data(workplace):
+    """A workplace with params for a short training and random images."""
+    edit_params(
+        workplace,
+        {
+            "model.n_chans": 4,
+            "model.n_blocks": 2,
+            "train.epochs": 2,
+            "train.batch_size": 16,
+        },
+    )
+    generator = torch.Generator().manual_seed(0)
+    (workplace / "data").mkdir()
+    torch.save(
+        {
+            "class_names": ["airplane", "bird"],
+            "train_images": torch.randint(
+                256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8
+            ),
+            "train_labels": torch.arange(40) % 2,
+            "val_images": torch.zeros(4, 3, 32, 32, dtype=torch.uint8),
+            "val_labels": torch.arange(4) % 2,
+        },
+        workplace / "data" / "cifar2.pt",
+    )
+    return workplace
+
+
+def train_all(folder, name, seeds, processes):
+    edit_params(folder, {"train.seeds": seeds})
+    printed = run(
+        "python", "-m", "stages.train", name,
+        cwd=folder, PYTHONPATH=str(ROOT), LOKY_MAX_CPU_COUNT=str(processes),
+    )  # fmt: skip
+    models = sorted((folder / "models" / name).glob("*.pt"))
+    assert len(models) >= seeds
+    return printed, {path.name: path.read_bytes() for path in models}
+
+
+def test_the_same_bytes_for_any_number_of_seeds_and_processes(small_data):
+    _, in_turn = train_all(small_data, "dropout", seeds=3, processes=1)
+    for path in (small_data / "models" / "dropout").iterdir():
+        path.unlink()
+    printed, side_by_side = train_all(small_data, "dropout", seeds=2, processes=2)
+    assert side_by_side == {name: in_turn[name] for name in ("seed-0.pt", "seed-1.pt")}
+    assert len(set(in_turn.values())) == 3
+    for seed in (0, 1):
+        assert f"dropout seed {seed}: epoch 2/2, loss " in printed
+    curve = (small_data / "models/dropout/loss_curve.csv").read_text().splitlines()
+    assert curve[0] == "seed,epoch,loss"
+    assert [line.rsplit(",", 1)[0] for line in curve[1:]] == ["0,1", "0,2", "1,1", "1,2"]
+
+
+def test_train_seed_in_any_order(small_data):
+    loaded = load()
+    threads = torch.get_num_threads()
+    losses = [train.train_seed(loaded, "batch_norm", seed) for seed in (1, 0, 1)]
+    torch.set_num_threads(threads)
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_state_dicts_load_with_weights_only_into_a_plain_module(small_data):
+    train.train_seed(load(), "baseline", 0)
+    export.main()
+    state = torch.load("data/birds_vs_airplanes.pt", weights_only=True, map_location="cpu")
+    model = recipe.build_model("baseline", 2, {})
+    assert model.load_state_dict(state)
+    assert all(tensor.is_contiguous() for tensor in state.values())
+
+
+def test_a_loss_that_is_not_finite_stops_with_one_line(small_data):
+    edit_params(small_data, {"train.lr": 1e38, "train.seeds": 1})
+    printed = run(
+        "python", "-m", "stages.train", "baseline",
+        cwd=small_data, check=False, PYTHONPATH=str(ROOT),
+    )  # fmt: skip
+    assert "error: baseline seed 0: the loss is" in printed
+    assert "try a smaller lr" in printed
+    assert "Traceback" not in printed
+    assert not list((small_data / "models").rglob("*.pt"))
+
+
+def test_an_entry_overrides_train(workplace):
+    edit_params(workplace, {"architectures.res_deep.epochs": 7})
+    loaded = params.load()
+    deep, wide = (recipe.training_of(loaded, name) for name in ("res_deep", "width"))
+    assert (deep.lr, deep.epochs) == (0.003, 7)
+    assert (wide.lr, wide.epochs) == (0.01, 100)
+    assert recipe.settings_of(loaded, "res_deep") == {"n_chans": 32, "n_blocks": 10}
+    assert recipe.settings_of(loaded, "dropout") == {"n_chans": 32, "p": 0.4}
+    assert recipe.settings_of(loaded, "baseline") == {}

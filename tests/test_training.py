@@ -1,0 +1,137 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmark import training
+
+
+@pytest.fixture
+def problem():
+    """A small net with its optimizer, and 40 images with labels."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return model, optimizer, torch.randn(40, 3, 4, 4), torch.arange(40) % 2
+
+
+def order_of(n_images=40, batch_size=16, seed=3):
+    return training.shuffled(n_images, batch_size, seed)
+
+
+def test_the_same_steps_as_a_loop_written_out(problem):
+    model, optimizer, images, labels = problem
+    weight, bias = model[1].weight.detach().clone(), model[1].bias.detach().clone()
+    losses = training.train(
+        model, optimizer, images, labels, epochs=3, order=order_of(), loss=F.cross_entropy
+    )
+
+    expected = []
+    order = order_of()
+    for _ in range(3):
+        batch_losses = []
+        for batch in order():
+            weight.requires_grad_()
+            bias.requires_grad_()
+            scores = images[batch].flatten(1) @ weight.T + bias
+            loss = F.cross_entropy(scores, labels[batch])
+            for_weight, for_bias = torch.autograd.grad(loss, [weight, bias])
+            weight = weight.detach() - 0.1 * for_weight
+            bias = bias.detach() - 0.1 * for_bias
+            batch_losses.append(loss.item())
+        expected.append(sum(batch_losses) / len(batch_losses))
+    torch.testing.assert_close(model[1].weight.detach(), weight)
+    torch.testing.assert_close(model[1].bias.detach(), bias)
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_reports_every_epoch_with_its_loss(problem):
+    reported = []
+    losses = training.train(
+        *problem,
+        epochs=4,
+        order=order_of(),
+        loss=F.cross_entropy,
+        report=lambda epoch, loss: reported.append((epoch, loss)),
+    )
+    assert reported == list(enumerate(losses, start=1))
+    assert len(losses) == 4
+
+
+def test_the_penalty_moves_the_weights_and_is_not_in_the_loss(problem):
+    model, optimizer, images, labels = problem
+    first_loss = F.cross_entropy(model(images), labels).item()
+    losses = training.train(
+        model,
+        optimizer,
+        images,
+        labels,
+        epochs=200,
+        order=lambda: [torch.arange(40)],
+        loss=F.cross_entropy,
+        penalty=lambda: 1.0 * model[1].weight.pow(2).sum(),
+    )
+    assert losses[0] == pytest.approx(first_loss)
+    assert model[1].weight.norm() < 0.3
+    assert losses[-1] < 0.7
+
+
+def test_augment_changes_what_the_model_sees(problem):
+    model, optimizer, images, labels = problem
+    seen = []
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    training.train(
+        model,
+        optimizer,
+        images,
+        labels,
+        epochs=1,
+        order=lambda: [torch.arange(40)],
+        loss=F.cross_entropy,
+        augment=lambda batch: batch.flip(3),
+    )
+    assert torch.equal(seen[0], images.flip(3))
+
+
+def test_the_schedule_is_stepped_after_each_batch(problem):
+    model, optimizer, images, labels = problem
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+    training.train(
+        model,
+        optimizer,
+        images,
+        labels,
+        epochs=2,
+        order=order_of(40, 20),
+        loss=F.cross_entropy,
+        schedule=schedule,
+    )
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**4)
+
+
+def test_trains_in_train_mode(problem):
+    model = problem[0].eval()
+    training.train(*problem, epochs=1, order=order_of(), loss=F.cross_entropy)
+    assert model.training
+
+
+def test_an_epoch_is_a_permutation_and_the_next_one_another():
+    order = order_of()
+    epochs = [torch.cat(list(order())) for _ in range(3)]
+    for epoch in epochs:
+        assert torch.equal(epoch.sort().values, torch.arange(40))
+    assert not torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[1], epochs[2])
+
+
+def test_the_last_batch_is_what_is_left():
+    assert [len(batch) for batch in order_of(40, 16)()] == [16, 16, 8]
+
+
+def test_the_order_depends_on_the_seed_alone():
+    torch.manual_seed(1)
+    one = torch.cat(list(order_of(seed=5)()))
+    torch.manual_seed(2)
+    torch.rand(10)
+    assert torch.equal(one, torch.cat(list(order_of(seed=5)())))
+    assert not torch.equal(one, torch.cat(list(order_of(seed=6)())))
