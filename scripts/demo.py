@@ -13,6 +13,7 @@ from benchmark import errors, params
 
 DEMO = Path("demo")
 EXPERIMENT = "demo"
+DVC = [sys.executable, "-m", "dvc"]
 # Small enough for minutes, long enough that most nets learn something.
 SETTINGS = [
     "data.source=synthetic",
@@ -31,24 +32,10 @@ SETTINGS = [
 
 def main() -> None:
     params.load()
-    dvc = [sys.executable, "-m", "dvc"]
-    if experiment_ref():
-        subprocess.run([*dvc, "exp", "remove", "-q", EXPERIMENT], check=True)
-    arguments = [item for setting in SETTINGS for item in ("-S", setting)]
-    ran = subprocess.run([*dvc, "exp", "run", "--temp", "-n", EXPERIMENT, *arguments])
-    ref = experiment_ref()
-    if ran.returncode != 0 or not ref:
-        raise errors.UserError("the demo stopped; what went wrong stands above")
-
-    shutil.rmtree(DEMO, ignore_errors=True)
-    for name in git("ls-tree", "-r", "--name-only", ref, "plots", "metrics").splitlines():
-        target = DEMO / Path(name).name if name.startswith("plots/") else DEMO / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        content = subprocess.run(
-            ["git", "show", f"{ref}:{name}"], check=True, capture_output=True
-        ).stdout
-        target.write_bytes(content)
-    subprocess.run([*dvc, "exp", "remove", "-q", EXPERIMENT], check=True)
+    remove_experiment()
+    run_experiment()
+    collect(experiment_ref())
+    remove_experiment()
 
     print(f"\n{(DEMO / 'results.md').read_text('utf-8')}")
     print("Drawn images, few of them, and short trainings: this shows how the pipeline")
@@ -56,6 +43,30 @@ def main() -> None:
     for path in sorted(DEMO.glob("*.*")):
         print(f"  {path}")
     print(f"  {DEMO / 'metrics'}/")
+
+
+def run_experiment() -> None:
+    arguments = [item for setting in SETTINGS for item in ("-S", setting)]
+    ran = subprocess.run([*DVC, "exp", "run", "--temp", "-n", EXPERIMENT, *arguments])
+    if ran.returncode != 0 or not experiment_ref():
+        raise errors.UserError("the demo stopped; what went wrong stands above")
+
+
+def remove_experiment() -> None:
+    if experiment_ref():
+        subprocess.run([*DVC, "exp", "remove", "-q", EXPERIMENT], check=True)
+
+
+def collect(ref: str) -> None:
+    """Copy pictures, table and metrics from the git ref into demo/."""
+    shutil.rmtree(DEMO, ignore_errors=True)
+    for name in git("ls-tree", "-r", "--name-only", ref, "plots", "metrics").splitlines():
+        target = DEMO / name.removeprefix("plots/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shown = subprocess.run(
+            ["git", "show", f"{ref}:{name}"], check=True, capture_output=True
+        )
+        target.write_bytes(shown.stdout)
 
 
 def experiment_ref() -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -119,28 +120,45 @@ def official(
     return ten_classes
 
 
+# The demo with small params; its experiment is kept as a branch.
+RUN_DEMO = """
+from scripts import demo
+
+def keep_and_collect(ref, collect=demo.collect):
+    demo.git("branch", "small-run", ref)
+    collect(ref)
+
+demo.SETTINGS = {settings!r}
+demo.collect = keep_and_collect
+demo.main()
+"""
+
+
+class Demo(NamedTuple):
+    repository: Path
+    printed: str
+    git_status: str
+    refs: str
+
+
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A repository in which the demo ran once, and what the demo printed."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A repository in which the demo ran once, what it printed, and what git saw."""
     repository = copy_of_project(tmp_path_factory.mktemp("repository"))
     settings = [f"{key}={value}" for key, value in SMALL.items()]
-    script = f"from scripts import demo; demo.SETTINGS = {settings!r}; demo.main()"
+    script = RUN_DEMO.format(settings=settings)
     printed = run(sys.executable, "-c", script, cwd=repository, LOKY_MAX_CPU_COUNT="1")
-    return repository, printed
+    status = run("git", "status", "--porcelain", cwd=repository)
+    refs = run("git", "for-each-ref", "refs/exps", cwd=repository)
+    return Demo(repository, printed, status, refs)
 
 
 @pytest.fixture(scope="session")
-def small_run(demo: tuple[Path, str]) -> Path:
-    """A repository with small params, all of it reproduced and committed.
-
-    The demo has left every stage in DVC's run cache, so nothing trains again.
-    """
-    repository, _ = demo
-    edit_params(repository, SMALL)
-    run("dvc", "repro", cwd=repository, LOKY_MAX_CPU_COUNT="1")
-    run("git", "add", "-A", cwd=repository)
-    run("git", "commit", "-q", "-m", "small run", cwd=repository)
-    return repository
+def small_run(demo: Demo) -> Path:
+    """The repository with the demo's experiment checked out: all made, all committed."""
+    run("git", "checkout", "-q", "small-run", cwd=demo.repository)
+    run("dvc", "checkout", "-q", cwd=demo.repository)
+    return demo.repository
 
 
 @pytest.fixture

@@ -197,3 +197,18 @@ def test_check_shows_an_architecture_that_cannot_work(workplace):
     printed = run("python", "-m", "scripts.check", cwd=workplace, check=False)
     assert printed.startswith("error: architectures/mine.py: RuntimeError: ")
     assert len(printed.splitlines()) == 1
+
+
+def test_the_architecture_that_the_readme_adds(workplace):
+    readme = (ROOT / "README.md").read_text("utf-8").split("## Add an architecture")[1]
+    code, entry = (
+        readme.split(f"```{language}\n")[1].split("```")[0]
+        for language in ("python", "yaml")
+    )
+    (workplace / "architectures" / "mine.py").write_text(code)
+    with (workplace / "params.yaml").open("a") as file:
+        file.write(entry)
+    for name in ("benchmark", "scripts"):
+        (workplace / name).symlink_to(ROOT / name)
+    printed = run("python", "-m", "scripts.check", cwd=workplace)
+    assert printed == f"params.yaml: {len(ARCHITECTURES) + 1} architectures, all is well\n"
