@@ -26,7 +26,8 @@ def modified(repository: Path) -> set[str]:
     for stage, entries in status.items():
         for entry in entries:
             if entry == "changed command" or "modified" in json.dumps(entry):
-                changed.add(stage)
+                # From another folder, a stage's name starts with the path of dvc.yaml.
+                changed.add(stage.rpartition(":")[2])
     return changed
 
 
