@@ -9,7 +9,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from benchmark import errors, params
 from benchmark.files import write_whole
@@ -63,30 +69,29 @@ def accuracy_comparison(results: Results) -> Figure:
     """The chapter's bar chart, from 0 up so that a net at chance shows too."""
     names = list(results.metrics.index)
     places = np.arange(len(names))
-    width = 0.4
+    width = 0.42
     figure, axes = plt.subplots(figsize=(10, 5.6), layout="constrained")
     for column, label, offset, colour in (
         ("train_accuracy", "train", -width / 2, TRAIN_COLOUR),
         ("val_accuracy", "val", width / 2, VAL_COLOUR),
     ):
-        bars = axes.bar(
-            places + offset, results.metrics[column], width, label=label, color=colour
-        )
+        axes.bar(places + offset, results.metrics[column], width, label=label, color=colour)
         for place, name in zip(places, names, strict=True):
             each = results.seeds[name][column]
             axes.plot(
                 np.full(len(each), place + offset), each, "o", ms=3.5, mfc="white",
                 mec="#333333", mew=0.8, label="_nolegend_",
             )  # fmt: skip
-        if label == "val":
-            axes.bar_label(
-                bars, fmt=lambda a: f"{a:.3f}".lstrip("0"), padding=-18, fontsize=8.5,
-                color="white", rotation=0,
-            )  # fmt: skip
+    for place, value in zip(places, results.metrics["val_accuracy"], strict=True):
+        axes.text(
+            place + width / 2, 0.02, decimal(round(value, 3))[:4], color="white",
+            ha="center", va="bottom", fontsize=8.5,
+        )  # fmt: skip
     axes.plot([], [], "o", ms=3.5, mfc="white", mec="#333333", mew=0.8, label="one seed")
     axes.axhline(0.5, color="#888888", lw=0.8, ls=":", zorder=0)
     axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_ylim(0, 1.02)
+    axes.set_xlim(-0.7, len(names) + 1.1)  # room for the legend beside the bars
     axes.set_ylabel("accuracy")
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.set_title("Airplane or bird: accuracy after training", loc="left")
@@ -106,6 +111,7 @@ def loss_curves(results: Results) -> Figure:
         rows, columns, figsize=(10, 2.2 * rows + 0.6), sharex=True, sharey=True,
         layout="constrained", squeeze=False,
     )  # fmt: skip
+    plain = FuncFormatter(lambda loss, _: f"{loss:g}")
     for axes, name in zip(grid.flat, names, strict=False):
         for other in names:
             curve = results.curves[other].groupby("epoch")["loss"].mean()
@@ -114,7 +120,13 @@ def loss_curves(results: Results) -> Figure:
             axes.plot(of_seed["epoch"], of_seed["loss"], color=VAL_COLOUR, lw=1.2)
         axes.set_title(name, fontsize=10, loc="left")
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid.flat[len(names) - columns : len(names)]:
+        axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(names) :]:
         axes.remove()
     figure.supxlabel("epoch")
@@ -133,8 +145,9 @@ def save(figure: Figure, path: Path) -> None:
 
 def results_table(results: Results) -> str:
     """Accuracies beside what the notebook and the book print, as Markdown."""
-    printed = pd.read_csv(PRINTED, index_col="architecture")
-    printed = printed.reindex(results.metrics.index)
+    # As strings, so that .93 is not shown as if it were .9300.
+    printed = pd.read_csv(PRINTED, index_col="architecture", dtype=str)
+    printed = printed.reindex(results.metrics.index).fillna("–")
     seeds = max(len(each) for each in results.seeds.values())
     epochs = max(curve["epoch"].max() for curve in results.curves.values())
     lines = [
@@ -171,16 +184,14 @@ def results_table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def train_val(row: "pd.Series[float]", source: str) -> str:
+def train_val(row: "pd.Series[str]", source: str) -> str:
     train, val = row[f"{source}_train"], row[f"{source}_val"]
-    if pd.isna(train) and pd.isna(val):
-        return "–"
-    return f"{decimal(train)}/{decimal(val)}"
+    return "–" if train == val == "–" else f"{train}/{val}"
 
 
 def decimal(value: float) -> str:
     """An accuracy without the leading zero: .8948."""
-    return "–" if pd.isna(value) else f"{value:.4f}".removeprefix("0")
+    return f"{value:.4f}".removeprefix("0")
 
 
 if __name__ == "__main__":
