@@ -125,7 +125,7 @@ def loss_curves(results: Results) -> Figure:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.spines[["top", "right"]].set_visible(False)
-    for axes in grid.flat[len(names) - columns : len(names)]:
+    for axes in grid.flat[max(0, len(names) - columns) : len(names)]:
         axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(names) :]:
         axes.remove()

@@ -1,5 +1,6 @@
 """What the tests share: small params, small data, and one small run of everything."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -67,6 +68,26 @@ def edit_params(folder: Path, changes: dict[str, object]) -> None:
             section = section[name]
         section[last] = value
     yaml.dump(content, path)
+
+
+def imported_files(file: Path) -> set[Path]:
+    """The project's files that `file` imports, they too, wherever in the code."""
+    found: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_text("utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+                if path.is_file() and path not in found:
+                    found.add(path)
+                    waiting.append(path)
+    return found
 
 
 def copy_of_project(folder: Path) -> Path:
