@@ -120,7 +120,7 @@ def test_a_stage_writes_the_same_bytes_again(scratch, stage):
             {"filter"} | train_and_validate(set(ARCHITECTURES) - SIZED_BY_N_CHANS),
         ),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else None,
 )
 def test_what_a_changed_param_runs_again(scratch, change, expected):
     edit_params(scratch, change)
