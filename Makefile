@@ -2,9 +2,9 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := $(VENV)/bin
 # DVC runs the stages with the `python` that it finds first.
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check repro demo test lint format readme lock
@@ -21,28 +21,28 @@ $(VENV)/.complete: requirements.lock
 	touch $@
 
 check: setup ## Check params.yaml and every architecture, in seconds
-	@python -m scripts.check
+	@$(BIN)/python -m scripts.check
 
 repro: check ## Run the benchmark: whatever is not up to date
-	dvc repro
+	$(BIN)/dvc repro
 
 demo: setup ## Run the whole pipeline on drawn images, with no data host; results in demo/
-	@python -m scripts.demo
+	@$(BIN)/python -m scripts.demo
 
 test: setup ## Run the tests
-	@python -m pytest
+	@$(BIN)/python -m pytest
 
 lint: setup ## Check style, formatting and types
-	ruff check .
-	ruff format --check .
-	mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: setup ## Put code into the project's format
-	ruff check --fix .
-	ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 readme: setup ## Put the table of plots/results.md into the README
-	@python -m scripts.readme
+	@$(BIN)/python -m scripts.readme
 
 lock: setup ## Compile requirements.lock anew from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml

@@ -11,6 +11,7 @@ The arguments at … are settings: `n_chans` and `n_blocks` come from `model` in
 params.yaml, where `sized_by` names them, every other one from the
 architecture's own entry. An annotation such as
 `Annotated[float, Interval(ge=0, lt=1)]` is the range that params.yaml is held to.
+`n_classes`, `parameters` and `lr` are given, and are names of no setting.
 
 Where the chapter draws a pooling after an activation, the files pool first:
 tanh and ReLU are monotone, so the maximum of the activations is the activation

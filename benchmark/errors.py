@@ -9,8 +9,15 @@ class UserError(Exception):
 
 
 def run(stage: Callable[[], None]) -> None:
-    """Run a stage's main function; end with status 1 and one line on UserError."""
+    """Run a script's main function; what a user can cause ends it with one line.
+
+    Beside UserError that is what the system refuses (a full disk, a missing
+    file, a read-only folder) and an interruption. Anything else is a fault of
+    the code and keeps its traceback.
+    """
     try:
         stage()
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted")

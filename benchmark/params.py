@@ -6,7 +6,7 @@
 import ast
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 from pydantic import (
@@ -23,26 +23,13 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from benchmark.classes import DRAWN_CLASSES, ClassName
 from benchmark.errors import UserError
 
 PARAMS = Path("params.yaml")
 ARCHITECTURES = Path("architectures")
 
-ClassName = Literal[
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-]
-CLASS_NAMES: tuple[str, ...] = get_args(ClassName)
-DRAWN_CLASSES = ("airplane", "bird")
-PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
@@ -51,9 +38,9 @@ class Section(BaseModel):
 
 
 class Synthetic(Section):
-    train_images: Annotated[int, Field(ge=10)]
-    val_images: Annotated[int, Field(ge=2)]
-    seed: Annotated[int, Field(ge=0)]
+    train_images: Annotated[int, Field(ge=10, le=1_000_000)]
+    val_images: Annotated[int, Field(ge=2, le=1_000_000)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Data(Section):
@@ -78,9 +65,9 @@ class Model(Section):
 
 class Train(Section):
     lr: Annotated[float, Field(gt=0)]
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    seeds: PositiveInt
+    epochs: Count
+    batch_size: Count
+    seeds: Count
     threads: Annotated[int, Field(ge=1, le=1024)]
     device: Literal["cpu", "cuda", "mps", "auto"]
 
@@ -168,6 +155,8 @@ def _check_entry(params: Params, name: str, entry: Entry) -> None:
             f"{where}.sized_by: {entry.sized_by!r}, but {file} takes {takes}: "
             f"write {wanted}"
         )
+    for key in sizes:
+        _validate(declared[key], getattr(params.model, key), f"model.{key} for {file}")
     own = {k: v for k, v in declared.items() if k not in sizes}
     for key, value in entry.settings.items():
         if key not in own:

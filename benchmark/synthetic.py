@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
 from benchmark import cifar10
-from benchmark.params import CLASS_NAMES, DRAWN_CLASSES, Synthetic
+from benchmark.classes import CLASS_NAMES, DRAWN_CLASSES
+from benchmark.params import Synthetic
 
 SIZE = 32
 # Drawn large and scaled down, so that edges are smooth.

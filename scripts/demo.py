@@ -4,6 +4,7 @@
 made as a git ref; from there table, pictures and metrics are taken.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from benchmark import errors, params
 
 DEMO = Path("demo")
-EXPERIMENT = "demo"
+EXPERIMENT = "make-demo"
 DVC = [sys.executable, "-m", "dvc"]
 # Small enough for minutes, long enough that most nets learn something.
 SETTINGS = [
@@ -32,6 +33,14 @@ SETTINGS = [
 
 def main() -> None:
     params.load()
+    # The table has a λ, which not every console's encoding has.
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    # DVC runs the stages with the first Python in PATH, and commits as somebody.
+    here = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
+    for role in ("AUTHOR", "COMMITTER"):
+        os.environ.setdefault(f"GIT_{role}_NAME", "make demo")
+        os.environ.setdefault(f"GIT_{role}_EMAIL", "demo@localhost")
     remove_experiment()
     run_experiment()
     collect(experiment_ref())
@@ -41,8 +50,8 @@ def main() -> None:
     print("Drawn images, few of them, and short trainings: this shows how the pipeline")
     print("works, not which net is better. `make repro` runs the benchmark. The results:")
     for path in sorted(DEMO.glob("*.*")):
-        print(f"  {path}")
-    print(f"  {DEMO / 'metrics'}/")
+        print(f"  {path.as_posix()}")
+    print(f"  {DEMO.as_posix()}/metrics/")
 
 
 def run_experiment() -> None:
@@ -76,9 +85,13 @@ def experiment_ref() -> str:
 
 
 def git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], check=True, capture_output=True, text=True
-    ).stdout
+    """What git prints. Raises UserError where there is no git, or no repository."""
+    try:
+        return subprocess.run(
+            ["git", *arguments], check=True, capture_output=True, text=True
+        ).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        raise errors.UserError("the demo needs git, and a clone with a commit") from None
 
 
 if __name__ == "__main__":

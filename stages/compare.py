@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from matplotlib.ticker import (
 
 from benchmark import errors, params
 from benchmark.files import write_whole
+
+matplotlib.use("agg")  # files only, no window
 
 METRICS = Path("metrics")
 RESULTS = Path("results")
@@ -49,6 +52,7 @@ def main() -> None:
 
 
 def read(architectures: list[str]) -> Results:
+    """What validate left of these architectures. Raises UserError where it lacks."""
     metrics, seeds, curves = [], {}, {}
     n_val = 0
     for name in architectures:
@@ -171,14 +175,15 @@ def results_table(results: Results) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     noise = 1.96 * math.sqrt(0.89 * 0.11 / results.n_val) * 100
+    notes = [f"{name}: {note}." for name, note in printed["note"].items() if note != "–"]
     lines += [
         "",
-        f"Means over {seeds} seed(s), {epochs} epochs, scored on {results.n_val:,} "
-        "validation images. The notebook's and the book's columns are train/val, one "
-        "run each, as printed; the notebook's .5 of l2_reg is a slip (λ was added to "
-        f"the penalty, not multiplied). From {results.n_val:,} images an accuracy of "
-        f".89 is known to ±{noise:.1f} points, so most neighbours in this table cannot "
-        "be told apart.",
+        f"Means over seeds 0 to {seeds - 1}, {epochs} epochs, scored on "
+        f"{results.n_val:,} validation images. The notebook's and the book's columns are "
+        "train/val, one run each, as printed. " + " ".join(notes),
+        "",
+        f"From {results.n_val:,} images an accuracy of .89 is known to ±{noise:.1f} "
+        "points, so most neighbours in this table cannot be told apart.",
         "",
     ]
     return "\n".join(lines)
@@ -195,5 +200,4 @@ def decimal(value: float) -> str:
 
 
 if __name__ == "__main__":
-    plt.switch_backend("agg")
     errors.run(main)

@@ -1,10 +1,14 @@
 """Bring the seven files of CIFAR-10's python version to data/cifar-10-batches-py/."""
 
+import lzma
 import os
+import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pooch
 import requests
@@ -17,15 +21,17 @@ WAYS_OUT = (
     "or run `make demo`, which draws its own images"
 )
 RETRIES = 3
+ASIDE = ".download-"
 
 
 def main() -> None:
     data = params.load().data
-    cifar10.FOLDER.parent.mkdir(exist_ok=True)
+    folder = cifar10.FOLDER.parent
+    folder.mkdir(exist_ok=True)
+    for left_by_a_kill in folder.glob(f"{ASIDE}*"):
+        shutil.rmtree(left_by_a_kill, ignore_errors=True)
     # Beside the target, so that a file is moved into place and never copied.
-    with tempfile.TemporaryDirectory(
-        dir=cifar10.FOLDER.parent, prefix=".download-"
-    ) as name:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=ASIDE) as name:
         aside = Path(name)
         try:
             if data.source == "synthetic":
@@ -58,14 +64,18 @@ def bring(source: str, aside: Path) -> None:
 
 
 def reader(source: str, aside: Path) -> Callable[[str], bytes]:
-    """A function from a file's name to its bytes at `source`."""
+    """A function from a file's name to its bytes at `source`. Raises UserError.
+
+    A URL whose last part has .tar or .tgz in it is that of an archive, any
+    other one that of a folder.
+    """
     if source.startswith(("http://", "https://")):
-        if ".tar" in source or source.endswith(".tgz"):
+        last_part = urlsplit(source).path.rpartition("/")[2]
+        if ".tar" in last_part or ".tgz" in last_part:
             return from_archive(fetch(source, aside, "archive"), source)
-        return lambda name: fetch(
-            f"{source.rstrip('/')}/{name}", aside, f"{name}.part"
-        ).read_bytes()
-    path = Path(os.environ.get("DVC_ROOT", "."), Path(source).expanduser())
+        folder = source.rstrip("/")
+        return lambda name: fetch(f"{folder}/{name}", aside, f"{name}.part").read_bytes()
+    path = Path(os.environ.get("DVC_ROOT", "."), os.path.expanduser(source))  # noqa: PTH111
     if path.is_dir():
         return from_folder(path)
     if path.is_file():
@@ -74,7 +84,10 @@ def reader(source: str, aside: Path) -> Callable[[str], bytes]:
 
 
 def fetch(url: str, aside: Path, name: str) -> Path:
-    """Download `url` to `aside/name`; try again where the fault may pass."""
+    """Download `url` to `aside/name`; try again where the fault may pass.
+
+    Raises UserError: at once where the server refuses, else after the last try.
+    """
 
     def once(url: str, output_file: str, pooch_: pooch.Pooch) -> None:
         download = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=30)
@@ -98,6 +111,8 @@ def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
     """A reader of the seven files out of a tar archive, whatever folder they are in.
 
     Members are read, never extracted, so no path in the archive matters.
+    Raises UserError where the archive is damaged, and the reader where it
+    lacks a file.
     """
     contents: dict[str, bytes] = {}
     try:
@@ -107,7 +122,7 @@ def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
                 if name in cifar10.OFFICIAL_MD5 and member.isfile():
                     file = archive.extractfile(member)
                     contents[name] = file.read() if file else b""
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         cause = str(error).splitlines()[0].rstrip(":") if str(error) else "cut short"
         raise failure(source, f"is not a whole tar archive ({cause})") from None
 
@@ -120,7 +135,10 @@ def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
 
 
 def from_folder(path: Path) -> Callable[[str], bytes]:
-    """A reader of the seven files in `path` or in its cifar-10-batches-py."""
+    """A reader of the seven files in `path` or in its cifar-10-batches-py.
+
+    The reader raises UserError where a file cannot be read.
+    """
     inner = path / cifar10.FOLDER.name
     folder = inner if inner.is_dir() else path
 

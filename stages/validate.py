@@ -5,7 +5,6 @@ What is written here is all that comparisons and reports read: no model.
 
 import json
 import pickle
-import shutil
 import sys
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def main() -> None:
     write_whole(results / "predictions.csv", csv(predictions))
     write_whole(results / "seeds.csv", csv(seeds))
     for name in ("loss_curve.csv", "environment.json"):
-        shutil.copyfile(MODELS / architecture / name, results / name)
+        write_whole(results / name, (MODELS / architecture / name).read_bytes())
     write_whole(
         METRICS / f"{architecture}.json", (json.dumps(metrics, indent=2) + "\n").encode()
     )

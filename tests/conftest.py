@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from benchmark import cifar10, params
+from benchmark import cifar10, classes, params
 
 torch.set_num_threads(1)
 
@@ -31,25 +31,24 @@ SMALL = {
     "train.epochs": 2,
     "train.batch_size": 16,
 }
-IDENTITY = {
-    "GIT_AUTHOR_NAME": "Test",
-    "GIT_AUTHOR_EMAIL": "test@example.invalid",
-    "GIT_COMMITTER_NAME": "Test",
-    "GIT_COMMITTER_EMAIL": "test@example.invalid",
-}
+# No test depends on who runs it: git has neither a name nor settings.
+NOBODY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "commit"]
 
 
 def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> str:
     """Run a command with the tests' Python first in PATH; return all it printed."""
+    here = str(Path(sys.executable).parent)
+    program = shutil.which(command[0], path=os.pathsep.join([here, os.environ["PATH"]]))
     ran = subprocess.run(
-        command,
+        [program or command[0], *command[1:]],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         env=os.environ
-        | IDENTITY
-        | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        | NOBODY
+        | {"PATH": os.pathsep.join([here, os.environ["PATH"]]), "PYTHONIOENCODING": "utf-8"}
         | environment,
     )
     assert not check or ran.returncode == 0, ran.stdout
@@ -70,8 +69,11 @@ def edit_params(folder: Path, changes: dict[str, object]) -> None:
     yaml.dump(content, path)
 
 
-def imported_files(file: Path) -> set[Path]:
-    """The project's files that `file` imports, they too, wherever in the code."""
+def imported_files(file: Path, exempt: Collection[Path] = ()) -> set[Path]:
+    """The project's files that `file` imports, and those that they import.
+
+    Exempt files do not count, nor does what only they import.
+    """
     found: set[Path] = set()
     waiting = [file]
     while waiting:
@@ -84,7 +86,7 @@ def imported_files(file: Path) -> set[Path]:
                 names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
             for name in names:
                 path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-                if path.is_file() and path not in found:
+                if path.is_file() and path not in found and path not in exempt:
                     found.add(path)
                     waiting.append(path)
     return found
@@ -99,7 +101,7 @@ def copy_of_project(folder: Path) -> Path:
             shutil.copyfile(ROOT / name, folder / name)
     run("git", "init", "-q", "-b", "main", cwd=folder)
     run("git", "add", "-A", cwd=folder)
-    run("git", "commit", "-q", "-m", "start", cwd=folder)
+    run("git", *COMMIT, "-q", "-m", "start", cwd=folder)
     return folder
 
 
@@ -122,7 +124,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ten_classes() -> dict[str, bytes]:
     """Seven files in the official format: each class 3 times in each batch."""
     generator = np.random.default_rng(1)
-    names = params.CLASS_NAMES
+    names = classes.CLASS_NAMES
     files = {cifar10.META_FILE: cifar10.write_pickle({"label_names": list(names)})}
     for name in cifar10.TRAIN_FILES + cifar10.VAL_FILES:
         labels = [int(label) for label in generator.permutation(np.arange(30) % 10)]

@@ -39,11 +39,11 @@ def batch(n_images=8, seed=0):
     return images, torch.arange(n_images) % 2
 
 
-def test_the_eleven_of_the_chapter():
-    assert list(PARAMETERS) == ARCHITECTURES
+def test_the_eleven_of_the_chapter_are_there():
+    assert set(PARAMETERS) <= set(ARCHITECTURES)
 
 
-@every_architecture
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_count(name):
     model = assemble(name).model
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]

@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 
 from benchmark import cifar10, params
 from scripts import readme
-from tests.conftest import ARCHITECTURES, ROOT
-from tests.test_architectures import PARAMETERS
+from tests.conftest import ARCHITECTURES, ROOT, run
+from tests.test_architectures import assemble
 from tests.test_pipeline import modified
 
 YAML_SAFE = YAML(typ="safe")
@@ -31,6 +31,19 @@ def results(name, table):
 
 def test_nothing_is_modified():
     assert modified(ROOT) == set()
+
+
+def test_every_out_that_git_keeps_is_there(lock):
+    kept = [
+        out["path"]
+        for stage in lock.values()
+        for out in stage["outs"]
+        if not out["path"].startswith(("data/", "models/"))
+    ]
+    assert len(kept) == 5 * len(ARCHITECTURES) + 3
+    tracked = run("git", "ls-files", cwd=ROOT).splitlines()
+    assert set(kept) <= set(tracked)
+    assert all((ROOT / path).is_file() for path in kept)
 
 
 def test_the_data_is_cifar10s(lock):
@@ -56,7 +69,7 @@ def test_results_belong_together(name):
             range(1, loaded.train.epochs + 1)
         )
     assert metrics(name) == {
-        "params": PARAMETERS[name],
+        "params": sum(p.numel() for p in assemble(name).model.parameters()),
         "train_accuracy": pytest.approx(seeds["train_accuracy"].mean(), abs=1e-6),
         "val_accuracy": pytest.approx(seeds["val_accuracy"].mean(), abs=1e-6),
     }
@@ -81,6 +94,10 @@ def test_the_readme_shows_the_table():
     for name in ARCHITECTURES:
         assert f"| {name} |" in text
         assert f"**{metrics(name)['val_accuracy']:.4f}**".replace("**0", "**") in text
+
+
+def test_the_readme_is_finished():
+    assert "@@" not in readme.README.read_text("utf-8")
 
 
 def test_the_readme_shows_the_graph_of_dvc_yaml():

@@ -9,11 +9,13 @@ import torch
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from benchmark import recipe
+from benchmark import dataset, params, recipe, scoring
 from stages import compare
 from tests.conftest import ARCHITECTURES, ROOT, edit_params, imported_files, run
 
-SIZED_BY_N_CHANS = {"width", "dropout", "batch_norm", "depth", "res", "res_deep"}
+ENTRIES = params.load(ROOT / "params.yaml").architectures
+SIZED_BY_N_CHANS = {n for n, e in ENTRIES.items() if e.sized_by != "data.classes"}
+SIZED_BY_N_BLOCKS = {n for n, e in ENTRIES.items() if e.sized_by == "model"}
 
 
 def modified(repository: Path) -> set[str]:
@@ -23,10 +25,17 @@ def modified(repository: Path) -> set[str]:
     changed = set()
     for stage, entries in status.items():
         for entry in entries:
-            if entry == "changed command" or "modified" in json.dumps(entry):
+            if entry == "changed command" or {"modified", "new"} & words(entry):
                 # From another folder, a stage's name starts with the path of dvc.yaml.
                 changed.add(stage.rpartition(":")[2])
     return changed
+
+
+def words(entry) -> set[str]:
+    """What `dvc status` says of a stage's deps, params and outs."""
+    if isinstance(entry, str):
+        return {entry}
+    return {word for value in entry.values() for word in words(value)}
 
 
 def train_and_validate(names) -> set[str]:
@@ -82,6 +91,25 @@ def test_everything_is_made_and_up_to_date(small_run):
     assert ran(run("dvc", "repro", cwd=small_run)) == set()
 
 
+@pytest.mark.parametrize("name", ["baseline", "batch_norm"])
+def test_predictions_are_those_of_the_trained_models(small_run, monkeypatch, name):
+    monkeypatch.chdir(small_run)
+    loaded = params.load()
+    data = dataset.load(loaded.data.mean, loaded.data.std)
+    model = recipe.build_model(name, 2, recipe.settings_of(loaded, name))
+    predictions = pd.read_csv(f"results/{name}/predictions.csv")
+    seeds = pd.read_csv(f"results/{name}/seeds.csv", index_col="seed")
+    assert predictions["label"].tolist() == data.val_labels.tolist()
+    for seed in (0, 1):
+        state = torch.load(f"models/{name}/seed-{seed}.pt", weights_only=True)
+        model.load_state_dict(state)
+        expected = scoring.predict(model, data.val_images)
+        assert predictions[f"seed_{seed}"].tolist() == expected.tolist()
+        on_train = scoring.predict(model, data.train_images)
+        right = scoring.accuracy(on_train, data.train_labels)
+        assert seeds["train_accuracy"][seed] == pytest.approx(right)
+
+
 def test_models_and_data_are_not_in_git(small_run):
     tracked = run("git", "ls-files", cwd=small_run).splitlines()
     assert not [name for name in tracked if name.startswith(("data/", "models/", "demo/"))]
@@ -100,7 +128,7 @@ def test_a_stage_writes_the_same_bytes_again(scratch, stage):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"model.n_blocks": 3}, train_and_validate(["res_deep"])),
+        ({"model.n_blocks": 3}, train_and_validate(SIZED_BY_N_BLOCKS)),
         ({"model.n_chans": 6}, train_and_validate(SIZED_BY_N_CHANS)),
         ({"architectures.dropout.p": 0.2}, train_and_validate(["dropout"]) | {"compare"}),
         ({"architectures.res.lr": 0.1}, train_and_validate(["res"]) | {"compare"}),
@@ -195,6 +223,16 @@ def test_a_bar_at_chance_shows(scratch, monkeypatch):
     assert len([bar for bar in axes.patches if bar.get_height() > 0]) > len(ARCHITECTURES)
 
 
+def test_the_loss_curves_of_all_on_one_picture(scratch, monkeypatch):
+    monkeypatch.chdir(scratch)
+    panels = compare.loss_curves(compare.read(ARCHITECTURES)).axes
+    assert [axes.get_title(loc="left") for axes in panels] == ARCHITECTURES
+    for axes in panels:
+        in_colour = [line for line in axes.lines if line.get_color() == compare.VAL_COLOUR]
+        assert len(in_colour) == 2
+        assert len(axes.lines) == 2 + len(ARCHITECTURES)
+
+
 def test_the_exported_baseline_loads_into_a_plain_module(small_run):
     path = small_run / "data/birds_vs_airplanes.pt"
     state = torch.load(path, weights_only=True, map_location="cpu")
@@ -218,11 +256,12 @@ EXEMPT = {
 def test_deps_are_the_modules_that_a_stage_imports(stage):
     declared = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][stage]
     deps = {dep for dep in declared.get("do", declared)["deps"] if dep.endswith(".py")}
-    files = {ROOT / "stages" / f"{stage}.py"} | imported_files(ROOT / f"stages/{stage}.py")
+    script = ROOT / "stages" / f"{stage}.py"
+    files = {script} | imported_files(script, {ROOT / name for name in EXEMPT})
     imported = {file.relative_to(ROOT).as_posix() for file in files}
     # The recipe imports an architecture's file by its name.
     named = {"architectures/${key}.py"} if "foreach" in declared else set()
-    assert deps == (imported - set(EXEMPT)) | named
+    assert deps == imported | named
 
 
 @pytest.mark.parametrize("package", ["architectures", "benchmark", "stages"])

@@ -22,10 +22,14 @@ def test_scoring_changes_nothing(name, training):
 
 @pytest.mark.parametrize("name", ["dropout", "batch_norm", "res_deep"])
 def test_scores_in_eval_mode(name):
-    model = assemble(name, n_blocks=2).model
+    model = assemble(name, n_blocks=2).model.train()
+    modes = []
+    for module in model.modules():
+        module.register_forward_hook(lambda module, *_: modes.append(module.training))
     images, _ = batch(16)
-    expected = model.eval()(images).argmax(dim=1)
-    assert torch.equal(predict(model.train(), images), expected)
+    predictions = predict(model, images)
+    assert modes and not any(modes)
+    assert torch.equal(predictions, model.eval()(images).argmax(dim=1))
 
 
 def test_the_batch_size_makes_no_difference():

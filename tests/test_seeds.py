@@ -1,9 +1,11 @@
 """What a seed gives depends on nothing but itself."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from benchmark import params, recipe
+from benchmark import dataset, params, recipe
 from benchmark.params import load
 from stages import export, train
 from tests.conftest import ROOT, edit_params, run
@@ -80,16 +82,49 @@ def test_state_dicts_load_with_weights_only_into_a_plain_module(small_data):
     assert all(tensor.is_contiguous() for tensor in state.values())
 
 
-def test_a_loss_that_is_not_finite_stops_with_one_line(small_data):
-    edit_params(small_data, {"train.lr": 1e38, "train.seeds": 1})
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_loss_that_is_not_finite_stops_with_one_line(small_data, seeds):
+    edit_params(small_data, {"train.lr": 1e38, "train.seeds": seeds})
     printed = run(
         "python", "-m", "stages.train", "baseline",
         cwd=small_data, check=False, PYTHONPATH=str(ROOT),
     )  # fmt: skip
-    assert "error: baseline seed 0: the loss is" in printed
-    assert "try a smaller lr" in printed
+    assert printed.count("error: baseline seed ") == 1
+    assert "the loss is" in printed and "try a smaller lr" in printed
     assert "Traceback" not in printed
     assert not list((small_data / "models").rglob("*.pt"))
+
+
+def weights(name: str, changes: dict[str, object]) -> bytes:
+    """The bytes of seed 0 after a short training with changed params."""
+    edit_params(Path.cwd(), changes)
+    train.train_seed(load(), name, 0)
+    return Path(f"models/{name}/seed-0.pt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("l1_reg", "l1_lambda"), ("l2_reg", "l2_lambda")]
+)
+def test_the_penalty_reaches_the_training(small_data, name, key):
+    without = weights(name, {f"architectures.{name}.{key}": 0.0})
+    assert weights(name, {f"architectures.{name}.{key}": 0.1}) != without
+
+
+def test_an_overridden_lr_reaches_the_training(small_data):
+    plain = weights("res", {"train.lr": 0.02})
+    assert weights("res", {"train.lr": 0.05, "architectures.res.lr": 0.02}) == plain
+    assert weights("res", {"architectures.res.lr": 0.05}) != plain
+
+
+def test_images_are_normalized_when_they_are_read(small_data):
+    stored = torch.load("data/cifar2.pt", weights_only=True)
+    loaded = dataset.load([0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    for split in ("train", "val"):
+        images = stored[f"{split}_images"].float() / 255
+        for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
+            expected = (images[:, channel] - mean) / std
+            found = getattr(loaded, f"{split}_images")[:, channel]
+            torch.testing.assert_close(found, expected)
 
 
 def test_an_entry_overrides_train(workplace):
