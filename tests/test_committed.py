@@ -14,12 +14,6 @@ from tests.test_architectures import assemble
 from tests.test_pipeline import modified
 
 YAML_SAFE = YAML(typ="safe")
-MISSING = [name for name in ARCHITECTURES if not (ROOT / f"metrics/{name}.json").is_file()]
-# Until the first run on the real data is complete.
-complete = pytest.mark.skipif(
-    bool(MISSING), reason=f"not yet trained on the real data: {', '.join(MISSING)}"
-)
-TRAINED = [name for name in ARCHITECTURES if name not in MISSING]
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +29,10 @@ def results(name, table):
     return pd.read_csv(ROOT / "results" / name / f"{table}.csv")
 
 
-@complete
 def test_nothing_is_modified():
     assert modified(ROOT) == set()
 
 
-@complete
 def test_every_out_that_git_keeps_is_there(lock):
     kept = [
         out["path"]
@@ -62,7 +54,7 @@ def test_the_data_is_cifar10s(lock):
     }
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_results_belong_together(name):
     loaded = params.load(ROOT / "params.yaml")
     seeds, predictions = results(name, "seeds"), results(name, "predictions")
@@ -83,7 +75,7 @@ def test_results_belong_together(name):
     }
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_results_were_made_with_the_locked_torch(name):
     locked = re.search(r"(?m)^torch==(\S+)", (ROOT / "requirements.lock").read_text())[1]
     environment = json.loads((ROOT / f"results/{name}/environment.json").read_text())
@@ -96,7 +88,6 @@ def test_what_the_notebook_broke_is_mended(name):
     assert results(name, "seeds")["val_accuracy"].min() > 0.84
 
 
-@complete
 def test_the_readme_shows_the_table():
     text = readme.README.read_text("utf-8")
     assert readme.with_table(text) == text
