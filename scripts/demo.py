@@ -69,27 +69,23 @@ def remove_experiment() -> None:
 def collect(ref: str) -> None:
     """Copy pictures, table and metrics from the git ref into demo/."""
     shutil.rmtree(DEMO, ignore_errors=True)
-    for name in git("ls-tree", "-r", "--name-only", ref, "plots", "metrics").splitlines():
+    names = git("ls-tree", "-r", "--name-only", ref, "plots", "metrics").decode()
+    for name in names.splitlines():
         target = DEMO / name.removeprefix("plots/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shown = subprocess.run(
-            ["git", "show", f"{ref}:{name}"], check=True, capture_output=True
-        )
-        target.write_bytes(shown.stdout)
+        target.write_bytes(git("show", f"{ref}:{name}"))
 
 
 def experiment_ref() -> str:
     """The git ref of the demo's experiment, or nothing."""
-    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
-    return next((ref for ref in refs if ref.endswith(f"/{EXPERIMENT}")), "")
+    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").decode()
+    return next((ref for ref in refs.splitlines() if ref.endswith(f"/{EXPERIMENT}")), "")
 
 
-def git(*arguments: str) -> str:
+def git(*arguments: str) -> bytes:
     """What git prints. Raises UserError where there is no git, or no repository."""
     try:
-        return subprocess.run(
-            ["git", *arguments], check=True, capture_output=True, text=True
-        ).stdout
+        return subprocess.run(["git", *arguments], check=True, capture_output=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
         raise errors.UserError("the demo needs git, and a clone with a commit") from None
 

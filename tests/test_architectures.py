@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,6 +33,20 @@ def assemble(name, n_classes=2, seed=0, **sizes):
     # Five times the benchmark's, so that a few steps are enough.
     lr = 5 * recipe.training_of(loaded, name).lr
     return recipe.assemble(name, n_classes, settings, lr, seed)
+
+
+def train(made, images, labels, epochs, batch_size):
+    """Train a recipe in place and return the loss of every epoch."""
+    return training.train(
+        made.model,
+        made.optimizer,
+        images,
+        labels,
+        epochs=epochs,
+        order=training.shuffled(len(images), batch_size, seed=0),
+        loss=made.loss,
+        penalty=made.penalty,
+    )
 
 
 def batch(n_images=8, seed=0):
@@ -78,16 +94,7 @@ def test_optimizer_holds_this_models_parameters(name):
 def test_overfits_one_batch(name):
     made = assemble(name, n_chans=8, n_blocks=3)
     images, labels = batch(16)
-    training.train(
-        made.model,
-        made.optimizer,
-        images,
-        labels,
-        epochs=100,
-        order=training.shuffled(16, 16, seed=0),
-        loss=made.loss,
-        penalty=made.penalty,
-    )
+    train(made, images, labels, epochs=100, batch_size=16)
     assert accuracy(predict(made.model, images), labels) == 1
 
 
@@ -189,27 +196,18 @@ def test_pooling_first_is_equal_to_the_bit(activation):
 def test_weight_decay_is_the_l2_penalty():
     images, labels = batch(64)
 
-    def trained(name, penalty_of):
-        made = assemble(name)
-        parameters = list(made.model.parameters())
-        training.train(
-            made.model,
-            made.optimizer,
-            images,
-            labels,
-            epochs=5,
-            order=training.shuffled(64, 16, seed=0),
-            loss=made.loss,
-            penalty=penalty_of(parameters),
-        )
-        return parameters
+    def penalty_of(model):
+        return lambda: 1e-3 * sum(p.pow(2).sum() for p in model.parameters())
 
-    by_decay = trained("l2_reg", lambda _: None)
-    by_penalty = trained(
-        "baseline", lambda ps: lambda: 1e-3 * sum(p.pow(2).sum() for p in ps)
-    )
-    without = trained("baseline", lambda _: None)
-    for decayed, penalized, plain in zip(by_decay, by_penalty, without, strict=True):
+    by_decay, by_penalty, without = (
+        assemble("l2_reg"), assemble("baseline"), assemble("baseline")
+    )  # fmt: skip
+    by_penalty = replace(by_penalty, penalty=penalty_of(by_penalty.model))
+    for made in (by_decay, by_penalty, without):
+        train(made, images, labels, epochs=5, batch_size=16)
+    for decayed, penalized, plain in zip(
+        *(made.model.parameters() for made in (by_decay, by_penalty, without)), strict=True
+    ):
         torch.testing.assert_close(decayed, penalized, rtol=0, atol=1e-6)
         assert (decayed - plain).abs().max() > 1e-5
 

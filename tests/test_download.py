@@ -170,28 +170,42 @@ def test_no_server_is_one_line(workplace, official, server, monkeypatch):
     assert "\n" not in str(raised.value)
 
 
-def test_an_archive_cut_in_the_middle(workplace, official, monkeypatch):
-    (workplace / "cut.tar.gz").write_bytes(archive(official)[:-200_000])
-    monkeypatch.setenv("CIFAR10_MIRROR", "cut.tar.gz")
-    with pytest.raises(errors.UserError, match="not a whole tar archive"):
-        download.main()
-    assert_nothing_left(workplace)
+def cut(files):
+    return archive(files)[:-200_000]
 
 
-def test_one_wrong_file_and_none_is_taken(workplace, official, monkeypatch):
-    files = official | {"test_batch": official["data_batch_1"]}
-    (workplace / "wrong.tar.gz").write_bytes(archive(files))
-    monkeypatch.setenv("CIFAR10_MIRROR", "wrong.tar.gz")
-    with pytest.raises(errors.UserError, match="test_batch is not the official file"):
-        download.main()
-    assert_nothing_left(workplace)
+def with_one_wrong_file(files):
+    return archive(files | {"test_batch": files["data_batch_1"]})
 
 
-def test_an_archive_without_a_file(workplace, official, monkeypatch):
-    files = {name: body for name, body in official.items() if name != "data_batch_4"}
-    (workplace / "less.tar.gz").write_bytes(archive(files))
-    monkeypatch.setenv("CIFAR10_MIRROR", "less.tar.gz")
-    with pytest.raises(errors.UserError, match="the archive has no data_batch_4"):
+def without_a_file(files):
+    return archive({name: files[name] for name in files if name != "data_batch_4"})
+
+
+def damaged_in_the_middle(files):
+    content = bytearray(archive(files, mode="w:xz"))
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    with pytest.raises(lzma.LZMAError):
+        lzma.decompress(bytes(content))
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (cut, "not a whole tar archive"),
+        (damaged_in_the_middle, "not a whole tar archive"),
+        (with_one_wrong_file, "test_batch is not the official file"),
+        (without_a_file, "the archive has no data_batch_4"),
+    ],
+)
+def test_of_a_faulty_archive_nothing_is_taken(
+    workplace, official, monkeypatch, make, cause
+):
+    (workplace / "faulty.tar").write_bytes(make(official))
+    monkeypatch.setenv("CIFAR10_MIRROR", "faulty.tar")
+    with pytest.raises(errors.UserError, match=cause):
         download.main()
     assert_nothing_left(workplace)
 
@@ -219,19 +233,6 @@ def test_nothing_leaves_the_target(workplace, official, monkeypatch):
     assert after - before == {workplace / cifar10.FOLDER / name for name in official}
     assert not any((workplace / cifar10.FOLDER / name).is_symlink() for name in official)
     assert brought() == official
-
-
-def test_a_damaged_archive(workplace, official, monkeypatch):
-    damaged = bytearray(archive(official, mode="w:xz"))
-    middle = len(damaged) // 2
-    damaged[middle : middle + 40] = bytes(40)
-    with pytest.raises(lzma.LZMAError):
-        lzma.decompress(bytes(damaged))
-    (workplace / "damaged.tar.xz").write_bytes(damaged)
-    monkeypatch.setenv("CIFAR10_MIRROR", "damaged.tar.xz")
-    with pytest.raises(errors.UserError, match="not a whole tar archive"):
-        download.main()
-    assert_nothing_left(workplace)
 
 
 def test_what_a_kill_left_is_cleared_away(workplace, official, monkeypatch):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from benchmark import errors, params, scoring, training
-from stages import train
+from benchmark import errors, params, recipe, scoring
+from stages import train as train_stage
 from tests.conftest import ARCHITECTURES, ROOT, edit_params, run
-from tests.test_architectures import batch
+from tests.test_architectures import batch, train
 
 
 def test_the_committed_params_are_right():
@@ -176,7 +176,7 @@ def test_every_stage_checks_the_params_before_any_work(workplace, monkeypatch, s
 def test_a_stage_wants_one_architecture_of_params(workplace, monkeypatch, arguments):
     monkeypatch.setattr("sys.argv", ["train", *arguments])
     with pytest.raises(errors.UserError, match="baseline, width"):
-        train.main()
+        train_stage.main()
 
 
 def test_check_builds_every_architecture(workplace):
@@ -217,15 +217,8 @@ def test_the_architecture_that_the_readme_adds_learns():
     exec(readme_example("python"), namespace)
     torch.manual_seed(0)
     model = namespace["Net"](n_classes=2, n_chans=8, groups=4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    made = recipe.Recipe(model, optimizer, torch.nn.functional.cross_entropy, None)
     images, labels = batch(16)
-    losses = training.train(
-        model,
-        torch.optim.SGD(model.parameters(), lr=0.1),
-        images,
-        labels,
-        epochs=100,
-        order=training.shuffled(16, 16, seed=0),
-        loss=torch.nn.functional.cross_entropy,
-    )
-    assert losses[-1] < 0.1
+    assert train(made, images, labels, epochs=100, batch_size=16)[-1] < 0.1
     assert scoring.accuracy(scoring.predict(model, images), labels) == 1

@@ -19,12 +19,19 @@ def order_of(n_images=40, batch_size=16, seed=3):
     return training.shuffled(n_images, batch_size, seed)
 
 
+def train(problem, order=None, **arguments):
+    order = order or order_of()
+    return training.train(*problem, order=order, loss=F.cross_entropy, **arguments)
+
+
+def all_at_once():
+    return [torch.arange(40)]
+
+
 def test_the_same_steps_as_a_loop_written_out(problem):
-    model, optimizer, images, labels = problem
+    model, _, images, labels = problem
     weight, bias = model[1].weight.detach().clone(), model[1].bias.detach().clone()
-    losses = training.train(
-        model, optimizer, images, labels, epochs=3, order=order_of(), loss=F.cross_entropy
-    )
+    losses = train(problem, epochs=3)
 
     expected = []
     order = order_of()
@@ -47,71 +54,42 @@ def test_the_same_steps_as_a_loop_written_out(problem):
 
 def test_reports_every_epoch_with_its_loss(problem):
     reported = []
-    losses = training.train(
-        *problem,
-        epochs=4,
-        order=order_of(),
-        loss=F.cross_entropy,
-        report=lambda epoch, loss: reported.append((epoch, loss)),
-    )
+    losses = train(problem, epochs=4, report=lambda *report: reported.append(report))
     assert reported == list(enumerate(losses, start=1))
     assert len(losses) == 4
 
 
 def test_the_penalty_moves_the_weights_and_is_not_in_the_loss(problem):
-    model, optimizer, images, labels = problem
+    model, _, images, labels = problem
     first_loss = F.cross_entropy(model(images), labels).item()
-    losses = training.train(
-        model,
-        optimizer,
-        images,
-        labels,
-        epochs=200,
-        order=lambda: [torch.arange(40)],
-        loss=F.cross_entropy,
-        penalty=lambda: 1.0 * model[1].weight.pow(2).sum(),
-    )
+
+    def penalty():
+        return 1.0 * model[1].weight.pow(2).sum()
+
+    losses = train(problem, all_at_once, epochs=200, penalty=penalty)
     assert losses[0] == pytest.approx(first_loss)
     assert model[1].weight.norm() < 0.3
     assert losses[-1] < 0.7
 
 
 def test_augment_changes_what_the_model_sees(problem):
-    model, optimizer, images, labels = problem
+    model, _, images, _ = problem
     seen = []
     model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    training.train(
-        model,
-        optimizer,
-        images,
-        labels,
-        epochs=1,
-        order=lambda: [torch.arange(40)],
-        loss=F.cross_entropy,
-        augment=lambda batch: batch.flip(3),
-    )
+    train(problem, all_at_once, epochs=1, augment=lambda batch: batch.flip(3))
     assert torch.equal(seen[0], images.flip(3))
 
 
 def test_the_schedule_is_stepped_after_each_batch(problem):
-    model, optimizer, images, labels = problem
+    optimizer = problem[1]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
-    training.train(
-        model,
-        optimizer,
-        images,
-        labels,
-        epochs=2,
-        order=order_of(40, 20),
-        loss=F.cross_entropy,
-        schedule=schedule,
-    )
+    train(problem, order_of(40, 20), epochs=2, schedule=schedule)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**4)
 
 
 def test_trains_in_train_mode(problem):
     model = problem[0].eval()
-    training.train(*problem, epochs=1, order=order_of(), loss=F.cross_entropy)
+    train(problem, epochs=1)
     assert model.training
 
 
