@@ -1,6 +1,7 @@
 """Compare the architectures: two pictures and a table in plots/."""
 
 import io
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def read(architectures: list[str]) -> Results:
     n_val = 0
     for name in architectures:
         try:
-            metrics.append(pd.read_json(METRICS / f"{name}.json", typ="series"))
+            metrics.append(json.loads((METRICS / f"{name}.json").read_text()))
             seeds[name] = pd.read_csv(RESULTS / name / "seeds.csv")
             curves[name] = pd.read_csv(RESULTS / name / "loss_curve.csv")
             n_val = len(pd.read_csv(RESULTS / name / "predictions.csv"))
