@@ -19,15 +19,15 @@ DVC = [sys.executable, "-m", "dvc"]
 SETTINGS = [
     "data.source=synthetic",
     "data.classes=[airplane,bird]",
-    "model.n_chans=16",
-    "model.n_blocks=4",
-    "train.lr=0.05",
+    "model.n_chans=24",
+    "model.n_blocks=3",
+    "train.lr=0.1",
     "train.epochs=12",
-    "train.batch_size=16",
+    "train.batch_size=32",
     "train.seeds=1",
-    "train.threads=1",
+    "train.threads=2",
     "train.device=cpu",
-    "architectures.res_deep.lr=0.02",
+    "architectures.res_deep.lr=0.03",
 ]
 
 
