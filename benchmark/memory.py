@@ -6,6 +6,7 @@ import sys
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 ONE_GIB = 1 << 30
+MOST_OF_OLD_GLIBC = 1 << 25  # before 2.35
 
 
 def keep_freed_memory() -> None:
@@ -19,6 +20,8 @@ def keep_freed_memory() -> None:
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, ONE_GIB)
+    if mallopt is None:
+        return
+    # The second call alone would fix the first threshold at its small default.
+    if mallopt(M_MMAP_THRESHOLD, ONE_GIB) or mallopt(M_MMAP_THRESHOLD, MOST_OF_OLD_GLIBC):
         mallopt(M_TRIM_THRESHOLD, ONE_GIB)

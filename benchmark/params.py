@@ -30,7 +30,7 @@ PARAMS = Path("params.yaml")
 ARCHITECTURES = Path("architectures")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
+OneAChannel = Field(min_length=3, max_length=3)
 
 
 class Section(BaseModel):
@@ -46,8 +46,8 @@ class Synthetic(Section):
 class Data(Section):
     source: Literal["cifar10", "synthetic"]
     classes: Annotated[list[ClassName], Field(min_length=2, max_length=10)]
-    mean: Channels
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], OneAChannel]
+    std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], OneAChannel]
     synthetic: Synthetic
 
     @field_validator("classes")
@@ -74,6 +74,10 @@ class Train(Section):
 
 Setting = StrictInt | StrictFloat
 OVERRIDABLE = ("lr", "epochs", "batch_size")
+SGD_ARGUMENTS = {
+    *("momentum", "dampening", "weight_decay", "nesterov"),
+    *("maximize", "foreach", "differentiable", "fused"),
+}
 
 
 class Entry(Section):
@@ -194,21 +198,31 @@ def _declared_settings(file: Path) -> dict[str, Any]:
         if isinstance(node, ast.FunctionDef)
         and node.name in ("__init__", "penalty", "optimizer")
     ]
-    if not any(function.name == "__init__" for function in functions):
+    defined = {function.name for function in functions}
+    if "__init__" not in defined:
         raise ValueError(f"{file} defines no class Net with an __init__")
     declared: dict[str, Any] = {}
     for function in functions:
         for argument in function.args.args + function.args.kwonlyargs:
             if argument.arg in given:
                 continue
-            annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+            annotation = (
+                ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
+            )
             try:
                 declared[argument.arg] = eval(annotation or "float", dict(names))
-            except (NameError, SyntaxError, TypeError):
+                TypeAdapter(declared[argument.arg])
+            except Exception:
                 raise ValueError(
                     f"{file}: the annotation of {argument.arg} is {annotation!r}; allowed "
                     "are int, float, and Annotated[int or float, Interval(…)]"
                 ) from None
+    of_sgd = SGD_ARGUMENTS & declared.keys()
+    if of_sgd and "optimizer" not in defined:
+        raise ValueError(
+            f"{file}: {min(of_sgd)} is an argument of SGD too, which would take it; "
+            "give it another name, or define optimizer"
+        )
     return declared
 
 
@@ -234,6 +248,8 @@ def _in_words(error: ErrorDetails, where: str = "") -> str:
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown; {_siblings(error['loc'])}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["loc"][-1:] in (("int",), ("float",)):
+        message = "should be a finite number"
     value = error["input"]
     shown = "a section" if isinstance(value, Mapping) else repr(value)
     return f"{key}: {shown} is not allowed: {message}"

@@ -27,12 +27,11 @@ SETTINGS = [
     "train.seeds=1",
     "train.threads=2",
     "train.device=cpu",
-    "architectures.res_deep.lr=0.03",
 ]
 
 
 def main() -> None:
-    params.load()
+    loaded = params.load()
     # The table has a λ, which not every console's encoding has.
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     # DVC runs the stages with the first Python in PATH, and commits as somebody.
@@ -42,7 +41,7 @@ def main() -> None:
         os.environ.setdefault(f"GIT_{role}_NAME", "make demo")
         os.environ.setdefault(f"GIT_{role}_EMAIL", "demo@localhost")
     remove_experiment()
-    run_experiment()
+    run_experiment(loaded)
     collect(experiment_ref())
     remove_experiment()
 
@@ -54,8 +53,11 @@ def main() -> None:
     print(f"  {DEMO.as_posix()}/metrics/")
 
 
-def run_experiment() -> None:
-    arguments = [item for setting in SETTINGS for item in ("-S", setting)]
+def run_experiment(loaded: params.Params) -> None:
+    settings = list(SETTINGS)
+    if "res_deep" in loaded.architectures:
+        settings.append("architectures.res_deep.lr=0.03")
+    arguments = [item for setting in settings for item in ("-S", setting)]
     ran = subprocess.run([*DVC, "exp", "run", "--temp", "-n", EXPERIMENT, *arguments])
     if ran.returncode != 0 or not experiment_ref():
         raise errors.UserError("the demo stopped; what went wrong stands above")

@@ -154,7 +154,9 @@ def results_table(results: Results) -> str:
     printed = pd.read_csv(PRINTED, index_col="architecture", dtype=str)
     printed = printed.reindex(results.metrics.index).fillna("–")
     seeds = max(len(each) for each in results.seeds.values())
-    epochs = max(curve["epoch"].max() for curve in results.curves.values())
+    over = f"Means over seeds 0 to {seeds - 1}" if seeds > 1 else "Seed 0"
+    epochs = sorted({int(curve["epoch"].max()) for curve in results.curves.values()})
+    least = f"{epochs[0]} to " if len(epochs) > 1 else ""
     lines = [
         "| architecture | parameters | train | val | val, lowest to highest seed "
         "| notebook | book, 1st ed. | book, 2nd ed. |",
@@ -179,12 +181,12 @@ def results_table(results: Results) -> str:
     notes = [f"{name}: {note}." for name, note in printed["note"].items() if note != "–"]
     lines += [
         "",
-        f"Means over seeds 0 to {seeds - 1}, {epochs} epochs, scored on "
+        f"{over}, {least}{epochs[-1]} epochs, scored on "
         f"{results.n_val:,} validation images. The notebook's and the book's columns are "
         "train/val, one run each, as printed. " + " ".join(notes),
         "",
         f"From {results.n_val:,} images an accuracy of .89 is known to ±{noise:.1f} "
-        "points, so most neighbours in this table cannot be told apart.",
+        "points: this table cannot tell rows apart that differ by less.",
         "",
     ]
     return "\n".join(lines)

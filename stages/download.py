@@ -2,13 +2,13 @@
 
 import lzma
 import os
+import re
 import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pooch
 import requests
@@ -66,21 +66,21 @@ def bring(source: str, aside: Path) -> None:
 def reader(source: str, aside: Path) -> Callable[[str], bytes]:
     """A function from a file's name to its bytes at `source`. Raises UserError.
 
-    A URL whose last part has .tar or .tgz in it is that of an archive, any
-    other one that of a folder.
+    A URL with .tar or .tgz in it is that of an archive, any other one that of
+    a folder.
     """
     if source.startswith(("http://", "https://")):
-        last_part = urlsplit(source).path.rpartition("/")[2]
-        if ".tar" in last_part or ".tgz" in last_part:
+        if re.search(r"\.(tar|tgz)\b", source):
             return from_archive(fetch(source, aside, "archive"), source)
         folder = source.rstrip("/")
         return lambda name: fetch(f"{folder}/{name}", aside, f"{name}.part").read_bytes()
     path = Path(os.environ.get("DVC_ROOT", "."), os.path.expanduser(source))  # noqa: PTH111
-    if path.is_dir():
+    # Of os.path, for those of Path raise where the path cannot be looked at.
+    if os.path.isdir(path):  # noqa: PTH112
         return from_folder(path)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113
         return from_archive(path, source)
-    raise failure(source, "there is no such file or folder")
+    raise failure(source, "there is no such file or folder, or it cannot be read")
 
 
 def fetch(url: str, aside: Path, name: str) -> Path:
@@ -94,9 +94,9 @@ def fetch(url: str, aside: Path, name: str) -> Path:
         try:
             download(url, output_file, pooch_)
         except requests.HTTPError as error:
-            if error.response is not None and error.response.status_code < 500:
-                raise failure(url, str(error)) from None
-            raise
+            if error.response is None or may_pass(error.response.status_code):
+                raise
+            raise failure(url, str(error)) from None
 
     cache = pooch.create(
         aside, base_url="", registry={name: None}, urls={name: url}, retry_if_failed=RETRIES
@@ -105,6 +105,11 @@ def fetch(url: str, aside: Path, name: str) -> Path:
         return Path(cache.fetch(name, downloader=once))
     except (requests.RequestException, ValueError) as error:
         raise failure(url, " ".join(str(error).split())) from None
+
+
+def may_pass(status: int) -> bool:
+    """Whether an HTTP status says that a later try may go well."""
+    return status >= 500 or status in (408, 429)
 
 
 def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
@@ -140,7 +145,7 @@ def from_folder(path: Path) -> Callable[[str], bytes]:
     The reader raises UserError where a file cannot be read.
     """
     inner = path / cifar10.FOLDER.name
-    folder = inner if inner.is_dir() else path
+    folder = inner if os.path.isdir(inner) else path  # noqa: PTH112
 
     def read(name: str) -> bytes:
         try:

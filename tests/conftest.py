@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -143,45 +142,15 @@ def official(
     return ten_classes
 
 
-# The demo with small params; its experiment is kept as a branch.
-RUN_DEMO = """
-from scripts import demo
-
-def keep_and_collect(ref, collect=demo.collect):
-    demo.git("branch", "small-run", ref)
-    collect(ref)
-
-demo.SETTINGS = {settings!r}
-demo.collect = keep_and_collect
-demo.main()
-"""
-
-
-class Demo(NamedTuple):
-    repository: Path
-    printed: str
-    git_status: str
-    refs: str
-
-
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """A repository in which the demo ran once, what it printed, and what git saw."""
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository where `dvc repro` made everything once, small; all is committed."""
     repository = copy_of_project(tmp_path_factory.mktemp("repository"))
-    settings = [f"{key}={value}" for key, value in SMALL.items()]
-    script = RUN_DEMO.format(settings=settings)
-    printed = run(sys.executable, "-c", script, cwd=repository, LOKY_MAX_CPU_COUNT="1")
-    status = run("git", "status", "--porcelain", cwd=repository)
-    refs = run("git", "for-each-ref", "refs/exps", cwd=repository)
-    return Demo(repository, printed, status, refs)
-
-
-@pytest.fixture(scope="session")
-def small_run(demo: Demo) -> Path:
-    """The repository with the demo's experiment checked out: all made, all committed."""
-    run("git", "checkout", "-q", "small-run", cwd=demo.repository)
-    run("dvc", "checkout", "-q", cwd=demo.repository)
-    return demo.repository
+    edit_params(repository, SMALL)
+    run("dvc", "repro", cwd=repository, LOKY_MAX_CPU_COUNT="1")
+    run("git", "add", "-A", cwd=repository)
+    run("git", *COMMIT, "-q", "-m", "small run", cwd=repository)
+    return repository
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from benchmark import cifar10, params
+from benchmark import cifar10, params, recipe
 from scripts import readme
 from tests.conftest import ARCHITECTURES, ROOT, run
 from tests.test_architectures import assemble
@@ -66,7 +66,7 @@ def test_results_belong_together(name):
         right = (predictions[f"seed_{seed}"] == predictions["label"]).mean()
         assert right == pytest.approx(accuracy)
         assert list(curve.query(f"seed == {seed}")["epoch"]) == list(
-            range(1, loaded.train.epochs + 1)
+            range(1, recipe.training_of(loaded, name).epochs + 1)
         )
     assert metrics(name) == {
         "params": sum(p.numel() for p in assemble(name).model.parameters()),

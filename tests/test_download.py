@@ -31,6 +31,7 @@ def server(monkeypatch):
     An answer is (status, body) or (status, body, length announced).
     """
     monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -65,9 +66,22 @@ def assert_nothing_left(workplace):
     assert [path for path in (workplace / "data").rglob("*") if path.is_file()] == []
 
 
-def test_an_archive_over_http(workplace, official, server, monkeypatch):
-    server.answers["/cifar.tar.gz"] = [(200, archive(official))]
-    monkeypatch.setenv("CIFAR10_MIRROR", f"{server.url}/cifar.tar.gz")
+@pytest.mark.parametrize(
+    "mirror", ["http://[broken/cifar.tar.gz", "http://", "x" * 5_000, "a\0b"]
+)
+def test_a_mirror_that_cannot_be_is_one_line(workplace, mirror):
+    # Called as main calls it; no environment variable can hold a null byte.
+    with pytest.raises(errors.UserError, match=r"CIFAR10_MIRROR.*make demo") as raised:
+        download.bring(mirror, workplace)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["/cifar.tar.gz", "/cifar.tgz/content", "/get?file=cifar.tar.gz"]
+)
+def test_an_archive_over_http(workplace, official, server, monkeypatch, address):
+    server.answers[address] = [(200, archive(official))]
+    monkeypatch.setenv("CIFAR10_MIRROR", f"{server.url}{address}")
     download.main()
     assert brought() == official
     assert sorted(p.name for p in (workplace / "data").iterdir()) == ["cifar-10-batches-py"]
@@ -124,6 +138,7 @@ def test_a_relative_mirror_starts_at_the_repository(workplace, official, monkeyp
     "faults",
     [
         [(500, b"out of order")],
+        [(429, b"too many"), (408, b"too slow")],
         [(503, b"busy"), (500, b"out of order"), (503, b"busy")],
         [(200, b"half an arch", 1000)],
     ],

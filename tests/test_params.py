@@ -78,7 +78,14 @@ def test_every_key_has_a_comment():
         ),
         ({"architectures.res_deep.lr": -1}, "architectures.res_deep.lr: -1"),
         ({"architectures.dropout.p": 1}, "architectures.dropout.p: 1 .*less than 1"),
-        ({"architectures.dropout.p": "half"}, "architectures.dropout.p: 'half'"),
+        (
+            {"architectures.dropout.p": "half"},
+            "architectures.dropout.p: 'half' .*a finite number",
+        ),
+        ({"architectures.dropout.p": True}, "dropout.p: True .*a finite number"),
+        ({"architectures.res.lr": float("nan")}, "res.lr: nan .*a finite number"),
+        ({"data.mean": [125, 123, 114]}, "data.mean.0: 125 .*less than or equal to 1"),
+        ({"data.std": [0.2, 2.5, 0.2]}, "data.std.1: 2.5 .*less than or equal to 1"),
         (
             {"architectures.dropout.q": 0.1},
             "architectures.dropout.q: unknown; .*sized_by, p",
@@ -152,6 +159,15 @@ def test_cuda_where_there_is_none(workplace, monkeypatch):
         ("class Net(:", "is not valid Python"),
         ("x = 1", "defines no class Net"),
         ("class Net:\n def __init__(self, n_classes, p: dict): ...", "annotation of p"),
+        (
+            "class Net:\n def __init__(self, n_classes, p: Interval.open): ...",
+            "annotation of p",
+        ),
+        ("class Net:\n def __init__(self, n_classes, p: 'wide'): ...", "annotation of p"),
+        (
+            "class Net:\n def __init__(self, n_classes, momentum: float): ...",
+            "momentum is an argument of SGD too",
+        ),
     ],
 )
 def test_an_architecture_file_that_cannot_be_read_is_one_line(workplace, source, message):
@@ -205,9 +221,12 @@ def readme_example(language: str) -> str:
 
 
 def test_the_architecture_that_the_readme_adds(workplace):
-    (workplace / "architectures" / "mine.py").write_text(readme_example("python"))
+    # Under another name, for a reader may have taken that one.
+    entry = readme_example("yaml").replace("mine:", "of_the_readme:")
+    code = readme_example("python")
+    (workplace / "architectures" / "of_the_readme.py").write_text(code)
     with (workplace / "params.yaml").open("a") as file:
-        file.write(readme_example("yaml"))
+        file.write(entry)
     printed = run("python", "-m", "scripts.check", cwd=workplace, PYTHONPATH=str(ROOT))
     assert printed == f"params.yaml: {len(ARCHITECTURES) + 1} architectures, all is well\n"
 
