@@ -35,6 +35,11 @@ NOBODY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "commit"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first, so that one process does it and the other the rest."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
 def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> str:
     """Run a command with the tests' Python first in PATH; return all it printed."""
     here = str(Path(sys.executable).parent)
