@@ -70,14 +70,11 @@ class Train(Section):
     seeds: Count
     threads: Annotated[int, Field(ge=1, le=1024)]
     device: Literal["cpu", "cuda", "mps", "auto"]
+    precision: Literal["fp32", "bf16"]
 
 
 Setting = StrictInt | StrictFloat
 OVERRIDABLE = ("lr", "epochs", "batch_size")
-SGD_ARGUMENTS = {
-    *("momentum", "dampening", "weight_decay", "nesterov"),
-    *("maximize", "foreach", "differentiable", "fused"),
-}
 
 
 class Entry(Section):
@@ -217,12 +214,6 @@ def _declared_settings(file: Path) -> dict[str, Any]:
                     f"{file}: the annotation of {argument.arg} is {annotation!r}; allowed "
                     "are int, float, and Annotated[int or float, Interval(…)]"
                 ) from None
-    of_sgd = SGD_ARGUMENTS & declared.keys()
-    if of_sgd and "optimizer" not in defined:
-        raise ValueError(
-            f"{file}: {min(of_sgd)} is an argument of SGD too, which would take it; "
-            "give it another name, or define optimizer"
-        )
     return declared
 
 

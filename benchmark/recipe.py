@@ -1,7 +1,7 @@
 """From an architecture's name and the params to everything its training needs."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -13,6 +13,24 @@ from torch.nn.functional import cross_entropy
 
 from benchmark.params import Params, Train
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def plain_sgd(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    """The chapter's optimizer. One fused step for all parameters, on every device."""
+    return torch.optim.SGD(parameters, lr=lr, fused=True)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a file of architectures/ defines, and the defaults for what it leaves out."""
+
+    name: str
+    net: Callable[..., nn.Module]
+    optimizer: Callable[..., torch.optim.Optimizer]
+    loss: Loss
+    penalty: Callable[..., Tensor] | None
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -20,20 +38,31 @@ class Recipe:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
     penalty: Callable[[], Tensor] | None
 
 
+def find(name: str) -> Architecture:
+    """The architecture of the file architectures/<name>.py."""
+    module = import_module(f"architectures.{name}")
+    return Architecture(
+        name,
+        net=module.Net,
+        optimizer=getattr(module, "optimizer", plain_sgd),
+        loss=getattr(module, "loss", cross_entropy),
+        penalty=getattr(module, "penalty", None),
+    )
+
+
 def build_model(
-    architecture: str, n_classes: int, settings: Mapping[str, Any]
+    architecture: Architecture, n_classes: int, settings: Mapping[str, Any]
 ) -> nn.Module:
     """The architecture's net, initialized from torch's global generator."""
-    net = import_module(f"architectures.{architecture}").Net
-    return net(n_classes=n_classes, **taken_by(net, settings))
+    return architecture.net(n_classes=n_classes, **taken_by(architecture.net, settings))
 
 
 def assemble(
-    architecture: str,
+    architecture: Architecture,
     n_classes: int,
     settings: Mapping[str, Any],
     lr: float,
@@ -47,14 +76,12 @@ def assemble(
     """
     torch.manual_seed(seed)
     model = build_model(architecture, n_classes, settings).to(device)
-    module = import_module(f"architectures.{architecture}")
-    make_optimizer = getattr(module, "optimizer", torch.optim.SGD)
-    penalty = getattr(module, "penalty", None)
     parameters = list(model.parameters())
+    optimizer, penalty = architecture.optimizer, architecture.penalty
     return Recipe(
         model,
-        make_optimizer(parameters, lr=lr, **taken_by(make_optimizer, settings)),
-        getattr(module, "loss", cross_entropy),
+        optimizer(parameters, lr=lr, **taken_by(optimizer, settings)),
+        architecture.loss,
         partial(penalty, parameters, **taken_by(penalty, settings)) if penalty else None,
     )
 

@@ -1,6 +1,7 @@
 """The one training loop."""
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ def train(
     penalty: Callable[[], Tensor] | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
     schedule: LRScheduler | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
     report: Callable[[int, float], None] | None = None,
 ) -> list[float]:
     """Train `model` in place and return the loss of every epoch.
@@ -28,18 +30,25 @@ def train(
     penalty: a scalar added to each batch's loss before the gradient is taken.
     augment: changes a batch of images, e.g. flips them.
     schedule: stepped after each batch.
+    precision: bf16 runs the model by autocast, its convolutions and matrix products
+    in bfloat16; weights, loss and optimizer stay float32.
     report: called after each epoch with its number, from 1, and its loss.
 
     An epoch's loss is the mean of its batches' losses, as the chapter prints
     it, without the penalty, so that it means the same for every architecture.
+    The losses stay on the device until the epoch's end: reading one earlier would
+    make a GPU wait.
     """
     model.train()
+    in_bf16 = precision == "bf16"
     losses = []
     for epoch in range(1, epochs + 1):
         batch_losses = []
         for batch in order():
             batch_images = images[batch] if augment is None else augment(images[batch])
-            batch_loss = loss(model(batch_images), labels[batch])
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=in_bf16):
+                outputs = model(batch_images)
+            batch_loss = loss(outputs.float(), labels[batch])
             objective = batch_loss if penalty is None else batch_loss + penalty()
             optimizer.zero_grad()
             objective.backward()

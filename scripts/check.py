@@ -10,7 +10,7 @@ def main() -> None:
     for name in loaded.architectures:
         try:
             made = recipe.assemble(
-                name,
+                recipe.find(name),
                 len(loaded.data.classes),
                 recipe.settings_of(loaded, name),
                 recipe.training_of(loaded, name).lr,

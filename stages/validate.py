@@ -29,7 +29,9 @@ def main() -> None:
     device = choose_device(loaded.train.device)
     data = dataset.load(loaded.data.mean, loaded.data.std, device)
     settings = recipe.settings_of(loaded, architecture)
-    model = recipe.build_model(architecture, len(data.class_names), settings).to(device)
+    model = recipe.build_model(
+        recipe.find(architecture), len(data.class_names), settings
+    ).to(device)
 
     predictions = pd.DataFrame({"label": data.val_labels.tolist()})
     predictions.index.name = "example"

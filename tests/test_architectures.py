@@ -32,7 +32,7 @@ def assemble(name, n_classes=2, seed=0, **sizes):
     settings |= {key: size for key, size in sizes.items() if key in settings}
     # Five times the benchmark's, so that a few steps are enough.
     lr = 5 * recipe.training_of(loaded, name).lr
-    return recipe.assemble(name, n_classes, settings, lr, seed)
+    return recipe.assemble(recipe.find(name), n_classes, settings, lr, seed)
 
 
 def train(made, images, labels, epochs, batch_size):

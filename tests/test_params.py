@@ -164,10 +164,6 @@ def test_cuda_where_there_is_none(workplace, monkeypatch):
             "annotation of p",
         ),
         ("class Net:\n def __init__(self, n_classes, p: 'wide'): ...", "annotation of p"),
-        (
-            "class Net:\n def __init__(self, n_classes, momentum: float): ...",
-            "momentum is an argument of SGD too",
-        ),
     ],
 )
 def test_an_architecture_file_that_cannot_be_read_is_one_line(workplace, source, message):

@@ -79,7 +79,7 @@ def test_predictions_are_those_of_the_trained_models(small_run, monkeypatch, nam
     monkeypatch.chdir(small_run)
     loaded = params.load()
     data = dataset.load(loaded.data.mean, loaded.data.std)
-    model = recipe.build_model(name, 2, recipe.settings_of(loaded, name))
+    model = recipe.build_model(recipe.find(name), 2, recipe.settings_of(loaded, name))
     predictions = pd.read_csv(f"results/{name}/predictions.csv")
     seeds = pd.read_csv(f"results/{name}/seeds.csv", index_col="seed")
     assert predictions["label"].tolist() == data.val_labels.tolist()
@@ -131,6 +131,7 @@ CHANGES = [
     ("train.seeds", 1, ALL_TRAININGS),
     ("train.threads", 2, train_and_validate(ALL)),
     ("train.device", "auto", train_and_validate(ALL)),
+    ("train.precision", "bf16", ALL_TRAININGS),
     ("architectures.l2_reg.l2_lambda", 0.1, train_and_validate(["l2_reg"]) | {"compare"}),
     ("architectures.l1_reg.l1_lambda", 0.1, train_and_validate(["l1_reg"]) | {"compare"}),
     ("architectures.dropout.p", 0.2, train_and_validate(["dropout"]) | {"compare"}),
@@ -253,7 +254,7 @@ def test_the_loss_curves_of_all_on_one_picture(scratch, monkeypatch):
 def test_the_exported_baseline_loads_into_a_plain_module(small_run):
     path = small_run / "data/birds_vs_airplanes.pt"
     state = torch.load(path, weights_only=True, map_location="cpu")
-    assert recipe.build_model("baseline", 2, {}).load_state_dict(state)
+    assert recipe.build_model(recipe.find("baseline"), 2, {}).load_state_dict(state)
     assert path.read_bytes() == (small_run / "models/baseline/seed-0.pt").read_bytes()
 
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from benchmark import dataset, params, recipe
+from benchmark.cell import train_cell
+from benchmark.files import write_whole
 from benchmark.params import load
 from stages import export, train
 from tests.conftest import ROOT, edit_params, run
@@ -68,16 +70,18 @@ def test_the_same_bytes_for_any_number_of_seeds_and_processes(small_data):
 def test_train_seed_in_any_order(small_data):
     loaded = load()
     threads = torch.get_num_threads()
-    losses = [train.train_seed(loaded, "batch_norm", seed) for seed in (1, 0, 1)]
+    cells = train.cells(loaded, "batch_norm")
+    losses = [train_cell(cells[seed])["losses"] for seed in (1, 0, 1)]
     torch.set_num_threads(threads)
     assert losses[0] == losses[2] != losses[1]
 
 
 def test_state_dicts_load_with_weights_only_into_a_plain_module(small_data):
-    train.train_seed(load(), "baseline", 0)
+    trained = train_cell(train.cells(load(), "baseline")[0])
+    write_whole(Path("models/baseline/seed-0.pt"), trained["model"])
     export.main()
     state = torch.load("data/birds_vs_airplanes.pt", weights_only=True, map_location="cpu")
-    model = recipe.build_model("baseline", 2, {})
+    model = recipe.build_model(recipe.find("baseline"), 2, {})
     assert model.load_state_dict(state)
     assert all(tensor.is_contiguous() for tensor in state.values())
 
@@ -98,8 +102,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line(small_data, seeds):
 def weights(name: str, changes: dict[str, object]) -> bytes:
     """The bytes of seed 0 after a short training with changed params."""
     edit_params(Path.cwd(), changes)
-    train.train_seed(load(), name, 0)
-    return Path(f"models/{name}/seed-0.pt").read_bytes()
+    return train_cell(train.cells(load(), name)[0])["model"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Tasks on the workers of a Dask cluster.
+
+The code travels with each task, so a worker needs the environment of
+requirements.lock, and neither a clone nor a shared disk. A task whose worker dies is
+given to another one.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
+from uuid import uuid4
+
+import cloudpickle
+import joblib
+from distributed import Client, KilledWorker, as_completed, get_worker
+
+import architectures
+import benchmark
+from benchmark.errors import UserError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def run(
+    function: Callable[[Task], Result], tasks: Iterable[Task], address: str
+) -> Iterator[Result]:
+    """Give function(task) of every task, each as soon as it is there.
+
+    Raises UserError: what the function raised as such, a scheduler that does not
+    answer, workers of another environment, a task that kills its workers.
+    """
+    for package in (architectures, benchmark):
+        cloudpickle.register_pickle_by_value(package)
+    # Pickled here, where an error of pickling is seen.
+    calls = {
+        f"{task} {uuid4()}": joblib.wrap_non_picklable_objects(
+            partial(attempt, function, task)
+        )
+        for task in tasks
+    }
+    with connect(address) as client:
+        check_versions(client)
+        print(
+            f"{len(calls)} tasks for the {len(client.nthreads())} workers of {address}",
+            file=sys.stderr,
+        )
+        # Not by joblib's Dask backend: it waits for ever for a task that was given up.
+        futures = [client.submit(call, key=name) for name, call in calls.items()]
+        try:
+            for _, (result, error) in as_completed(futures, with_results=True):
+                if error is not None:
+                    raise UserError(error)
+                yield result
+        except KilledWorker as error:
+            raise UserError(f"{address}: {' '.join(str(error).split())}") from None
+
+
+def attempt(
+    function: Callable[[Task], Result], task: Task
+) -> tuple[Result | None, str | None]:
+    """On a worker: the result, or what a UserError says."""
+    worker = get_worker()
+    if worker.state.nthreads > 1:
+        # torch's random numbers and number of threads are those of the whole process.
+        return None, (
+            f"the Dask worker {worker.address} runs {worker.state.nthreads} tasks in one "
+            "process; start it with `dask worker --nthreads 1 --nworkers N`"
+        )
+    try:
+        return function(task), None
+    except UserError as error:
+        return None, str(error)
+
+
+def connect(address: str) -> Client:
+    try:
+        return Client(address)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"DASK_SCHEDULER_ADDRESS: no Dask scheduler answers at {address} ({error}); "
+            "start it with `dask scheduler`, or unset the variable to train here"
+        ) from None
+
+
+def check_versions(client: Client) -> None:
+    """Raise UserError where a worker has another Python or torch than this process."""
+    versions = client.get_versions(packages=["torch"])
+    here = versions["client"]
+    for worker, there in versions["workers"].items():
+        for name, ours, its in (
+            ("Python", here["host"]["python"], there["host"]["python"]),
+            ("torch", here["packages"]["torch"], there["packages"]["torch"]),
+        ):
+            if ours != its:
+                raise UserError(
+                    f"the Dask worker {worker} has {name} {its}, this process {ours}; "
+                    "install requirements.lock there"
+                )

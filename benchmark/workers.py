@@ -1,0 +1,50 @@
+"""Where cells are trained: processes of this machine, or the workers of a Dask cluster.
+
+Where they are trained changes no byte of what they give.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from benchmark.errors import UserError
+
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def run(
+    function: Callable[[Task], Result], tasks: Iterable[Task], threads: int
+) -> Iterator[Result]:
+    """Give function(task) of every task, each as soon as it is there.
+
+    threads: what one task uses; as many run side by side as the processors allow,
+    or on a cluster its workers. Raises the UserError that the function raised.
+    """
+    address = os.environ.get(SCHEDULER)
+    if address:
+        from benchmark import cluster  # Dask takes a second, so only where it is used
+
+        return cluster.run(function, tasks, address)
+    return run_here(function, list(tasks), threads)
+
+
+def run_here(
+    function: Callable[[Task], Result], tasks: list[Task], threads: int
+) -> Iterator[Result]:
+    """The same, by processes of this machine."""
+    processes = min(len(tasks), max(1, joblib.cpu_count() // threads))
+    try:
+        yield from joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
+            joblib.delayed(function)(task) for task in tasks
+        )
+    except TerminatedWorkerError as error:
+        raise UserError(
+            f"a training process died ({str(error).splitlines()[0]}); "
+            "was it killed, or was memory short?"
+        ) from None
