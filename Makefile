@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check repro demo test lint format readme lock
+.PHONY: help setup check repro demo bench test lint format readme lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ repro: check ## Run the benchmark: whatever is not up to date
 
 demo: setup ## Run the whole pipeline on drawn images, with no data host; results in demo/
 	@$(BIN)/python -m scripts.demo
+
+bench: setup ## Time the training against the notebook's way; table and pictures in docs/
+	@$(BIN)/python -m scripts.bench
 
 test: setup ## Run the tests
 	@$(BIN)/python -m pytest

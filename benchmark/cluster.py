@@ -5,15 +5,17 @@ requirements.lock, and neither a clone nor a shared disk. A task whose worker di
 given to another one.
 """
 
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import cloudpickle
 import joblib
 from distributed import Client, KilledWorker, as_completed, get_worker
+from torch.nn import functional
 
 import architectures
 import benchmark
@@ -33,21 +35,22 @@ def run(
     """
     for package in (architectures, benchmark):
         cloudpickle.register_pickle_by_value(package)
-    # Pickled here, where an error of pickling is seen.
-    calls = {
-        f"{task} {uuid4()}": joblib.wrap_non_picklable_objects(
-            partial(attempt, function, task)
-        )
+    name_poolings()
+    # Pickled here, where an error of pickling is seen, and opened by the worker alone:
+    # the scheduler takes apart and packs again whatever is not bytes.
+    pickled = {
+        f"{task} {uuid4()}": cloudpickle.dumps(partial(attempt, function, task))
         for task in tasks
     }
+    call = joblib.wrap_non_picklable_objects(call_pickled)
     with connect(address) as client:
         check_versions(client)
         print(
-            f"{len(calls)} tasks for the {len(client.nthreads())} workers of {address}",
+            f"{len(pickled)} tasks for the {len(client.nthreads())} workers of {address}",
             file=sys.stderr,
         )
         # Not by joblib's Dask backend: it waits for ever for a task that was given up.
-        futures = [client.submit(call, key=name) for name, call in calls.items()]
+        futures = [client.submit(call, each, key=name) for name, each in pickled.items()]
         try:
             for _, (result, error) in as_completed(futures, with_results=True):
                 if error is not None:
@@ -55,6 +58,10 @@ def run(
                 yield result
         except KilledWorker as error:
             raise UserError(f"{address}: {' '.join(str(error).split())}") from None
+
+
+def call_pickled(pickled: bytes) -> Any:
+    return pickle.loads(pickled)()
 
 
 def attempt(
@@ -74,6 +81,17 @@ def attempt(
         return None, str(error)
 
 
+def name_poolings() -> None:
+    """Let torch's pooling functions be sent by name.
+
+    They are made by a factory and name themselves as its local function, so they would
+    be sent as copies; pool_first would not know them, and the bytes would be others.
+    """
+    for name, function in vars(functional).items():
+        if getattr(function, "__qualname__", "").startswith("boolean_dispatch."):
+            function.__qualname__ = name
+
+
 def connect(address: str) -> Client:
     try:
         return Client(address)
@@ -86,7 +104,7 @@ def connect(address: str) -> Client:
 
 def check_versions(client: Client) -> None:
     """Raise UserError where a worker has another Python or torch than this process."""
-    versions = client.get_versions(packages=["torch"])
+    versions: Any = client.get_versions(packages=["torch"])
     here = versions["client"]
     for worker, there in versions["workers"].items():
         for name, ours, its in (

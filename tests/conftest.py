@@ -125,6 +125,35 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def small_data(workplace):
+    """A workplace with params for a short training and random images."""
+    edit_params(
+        workplace,
+        {
+            "model.n_chans": 4,
+            "model.n_blocks": 2,
+            "train.epochs": 2,
+            "train.batch_size": 16,
+        },
+    )
+    generator = torch.Generator().manual_seed(0)
+    (workplace / "data").mkdir()
+    torch.save(
+        {
+            "class_names": ["airplane", "bird"],
+            "train_images": torch.randint(
+                256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8
+            ),
+            "train_labels": torch.arange(40) % 2,
+            "val_images": torch.zeros(4, 3, 32, 32, dtype=torch.uint8),
+            "val_labels": torch.arange(4) % 2,
+        },
+        workplace / "data" / "cifar2.pt",
+    )
+    return workplace
+
+
+@pytest.fixture
 def ten_classes() -> dict[str, bytes]:
     """Seven files in the official format: each class 3 times in each batch."""
     generator = np.random.default_rng(1)

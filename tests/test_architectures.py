@@ -129,7 +129,7 @@ def test_parameters_of_res_deep_grow_with_its_blocks(n_blocks):
     assert sum(p.numel() for p in model.parameters()) == expected
 
 
-# The chapter's three forms of the baseline, with its pooling after the activation.
+# The chapter's three forms of the baseline.
 class Modules(nn.Module):
     def __init__(self):
         super().__init__()

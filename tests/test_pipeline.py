@@ -1,6 +1,8 @@
 """The whole pipeline through the real DVC, and what DVC runs again after a change."""
 
+import io
 import json
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -184,7 +186,12 @@ def test_a_relative_mirror_is_found_from_a_copy_of_the_repository(scratch):
         ("stages/validate.py", {f"validate@{name}" for name in ARCHITECTURES}),
         ("benchmark/scoring.py", {f"validate@{name}" for name in ARCHITECTURES}),
         ("benchmark/training.py", {f"train@{name}" for name in ARCHITECTURES}),
+        ("benchmark/cell.py", {f"train@{name}" for name in ARCHITECTURES}),
+        ("benchmark/pool_first.py", {f"train@{name}" for name in ARCHITECTURES}),
         ("benchmark/progress.py", set()),
+        ("benchmark/workers.py", set()),
+        ("benchmark/cluster.py", set()),
+        ("scripts/bench.py", set()),
         ("scripts/demo.py", set()),
     ],
 )
@@ -219,6 +226,31 @@ def test_an_experiment_trains_what_it_changes_and_the_diff_shows_it(scratch):
     assert "baseline" not in diff
     run("git", "checkout", "-q", ".", cwd=scratch)
     run("dvc", "checkout", "-q", cwd=scratch)
+
+
+def test_a_sweep_of_queued_experiments(scratch):
+    blocks = (5, 10, 20)
+    try:
+        for n in blocks:
+            run("dvc", "exp", "run", "--queue", "-n", f"blocks-{n}",
+                "-S", f"model.n_blocks={n}", cwd=scratch)  # fmt: skip
+        run("dvc", "queue", "start", "-j", "2", cwd=scratch, LOKY_MAX_CPU_COUNT="1")
+        end = time.monotonic() + 240
+        while run("dvc", "queue", "status", cwd=scratch).count("Success") < len(blocks):
+            assert time.monotonic() < end, run("dvc", "queue", "status", cwd=scratch)
+            time.sleep(1)
+        table = run("dvc", "exp", "show", "--csv", "--only-changed", cwd=scratch)
+        shown = pd.read_csv(io.StringIO(table)).set_index("Experiment")
+        counts = shown["metrics/res_deep.json:params"]
+        # n_chans is 4: a convolution with no bias, and a scale and a shift.
+        per_block = 4 * 4 * 9 + 2 * 4
+        assert counts["blocks-10"] - counts["blocks-5"] == 5 * per_block
+        assert counts["blocks-20"] - counts["blocks-10"] == 10 * per_block
+        assert run("git", "status", "--porcelain", cwd=scratch) == ""
+    finally:
+        run("dvc", "queue", "stop", "--kill", cwd=scratch, check=False)
+        run("dvc", "queue", "remove", "--all", cwd=scratch, check=False)
+        run("dvc", "exp", "remove", "-A", cwd=scratch, check=False)
 
 
 def test_only_architectures_of_params_are_compared(scratch, monkeypatch):
@@ -265,6 +297,7 @@ EXEMPT = {
     "benchmark/memory.py": "keeps freed memory: speed alone",
     "benchmark/params.py": "checks params; the values are DVC params of the stages",
     "benchmark/progress.py": "shows how far a training is",
+    "benchmark/workers.py": "where cells are trained: no byte depends on it",
 }
 
 
@@ -280,6 +313,26 @@ def test_deps_are_the_modules_that_a_stage_imports(stage):
     # The recipe imports an architecture's file by its name.
     named = {"architectures/${key}.py"} if "foreach" in declared else set()
     assert deps == imported | named
+
+
+# What takes a second or more to import, and the stages that need it.
+HEAVY = {
+    "torch": {"download", "filter", "train", "validate"},
+    "torchvision": {"download", "filter"},
+    "matplotlib": {"compare"},
+    "pandas": {"validate", "compare"},
+    "distributed": set(),
+}
+
+
+@pytest.mark.parametrize(
+    "stage", ["download", "filter", "train", "export", "validate", "compare"]
+)
+def test_a_stage_imports_only_what_it_uses(stage):
+    code = f"import stages.{stage}, sys; print(*sys.modules)"
+    imported = set(run("python", "-c", code, cwd=ROOT).split())
+    for module, stages in HEAVY.items():
+        assert (module in imported) == (stage in stages), module
 
 
 @pytest.mark.parametrize("package", ["architectures", "benchmark", "stages"])

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmark import training
+from tests.test_pool_first import Counting
 
 
 @pytest.fixture
@@ -50,6 +51,28 @@ def test_the_same_steps_as_a_loop_written_out(problem):
     torch.testing.assert_close(model[1].weight.detach(), weight)
     torch.testing.assert_close(model[1].bias.detach(), bias)
     assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_scalar_is_read_within_an_epoch(problem):
+    # Reading one makes a GPU finish all that it was given before it gets more.
+    with Counting() as counted:
+        train(problem, order_of(40, 4), epochs=3, penalty=lambda: problem[0][1].bias.sum())
+    assert counted.scalars_read == 3  # the loss of each epoch
+
+
+def test_bf16_is_for_the_model_alone(problem):
+    model = problem[0]
+    seen = []
+    model[1].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    in_fp32 = train(problem, epochs=2)
+    assert set(seen) == {torch.float32}
+    model.load_state_dict(start)
+    seen.clear()
+    in_bf16 = train(problem, epochs=2, precision="bf16")
+    assert set(seen) == {torch.bfloat16}
+    assert in_bf16 == pytest.approx(in_fp32, rel=0.02) and in_bf16 != in_fp32
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in model.parameters())
 
 
 def test_reports_every_epoch_with_its_loss(problem):

@@ -1,0 +1,189 @@
+"""Cells on a real Dask cluster on loopback: a scheduler and two workers."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+import torch
+import torch.nn.functional as F
+from distributed import Client
+
+from benchmark import cluster, errors, pool_first
+from tests.conftest import ROOT, edit_params, run
+
+# Where neither the project nor a clone of it is found.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+
+
+def dask(role, *arguments):
+    return [sys.executable, "-m", f"distributed.cli.dask_{role}", *arguments]
+
+
+@contextmanager
+def started(command, folder, log):
+    """A process in a folder of its own, its output in a file; ended at the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+    return found
+
+
+def address_in(log):
+    return wait_until(lambda: re.search(r"Scheduler at:\s+(tcp://\S+)", log.read_text()))[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def scheduler(folder):
+    log = folder / "scheduler.log"
+    command = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    with started(command, folder, log):
+        yield address_in(log)
+
+
+@contextmanager
+def workers(scheduler, folder, *names, threads=1):
+    """Workers of that scheduler, ready for work; the log of each is <name>.log."""
+    running = []
+    try:
+        for name in names:
+            command = dask(
+                "worker", scheduler, "--name", name, "--nthreads", str(threads),
+                "--no-dashboard",
+            )  # fmt: skip
+            process = started(command, folder, folder / f"{name}.log")
+            process.__enter__()
+            running.append(process)
+        with Client(scheduler) as client:
+            client.wait_for_workers(len(names), timeout=60)
+        yield
+    finally:
+        for process in running:
+            process.__exit__(None, None, None)
+        with Client(scheduler) as client:
+            wait_until(lambda: not client.nthreads())
+
+
+def train(folder, name, check=True, **environment):
+    return run(
+        "python", "-m", "stages.train", name,
+        cwd=folder, check=check, PYTHONPATH=str(ROOT), **environment,
+    )  # fmt: skip
+
+
+def models(folder, name):
+    """What the train stage left, by file; it is taken away."""
+    found = {}
+    for path in sorted((folder / "models" / name).iterdir()):
+        found[path.name] = path.read_bytes()
+        path.unlink()
+    return found
+
+
+@pytest.mark.parametrize("name", ["dropout", "l1_reg", "l2_reg", "first"])
+def test_the_same_bytes_as_here(small_data, scheduler, folder, name):
+    train(small_data, name)
+    here = models(small_data, name)
+    with workers(scheduler, folder, "one", "two"):
+        printed = train(small_data, name, DASK_SCHEDULER_ADDRESS=scheduler)
+    assert models(small_data, name) == here
+    assert len(here) == 4
+    assert f"2 tasks for the 2 workers of {scheduler}" in printed
+    logs = [(folder / f"{worker}.log").read_text() for worker in ("one", "two")]
+    assert all(log.count("epoch 2/2") == 1 for log in logs)
+
+
+def test_a_worker_killed_in_the_middle_costs_its_cell_alone(small_data, scheduler, folder):
+    # Long enough to be seen in the middle.
+    edit_params(small_data, {"train.epochs": 400})
+    train(small_data, "baseline")
+    here = models(small_data, "baseline")
+    with workers(scheduler, folder, "one", "two"), Client(scheduler) as client:
+        pids = client.run(os.getpid)
+        running = subprocess.Popen(
+            [sys.executable, "-m", "stages.train", "baseline"],
+            cwd=small_data,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "DASK_SCHEDULER_ADDRESS": scheduler},
+        )
+        logs = {name: folder / f"{name}.log" for name in ("one", "two")}
+        wait_until(lambda: all("epoch 1/" in log.read_text() for log in logs.values()))
+        named = {w["name"]: a for a, w in client.scheduler_info()["workers"].items()}
+        os.kill(pids[named["one"]], signal.SIGKILL)
+        assert running.wait(timeout=120) == 0
+    assert models(small_data, "baseline") == here
+    printed = {name: log.read_text() for name, log in logs.items()}
+    [killed] = re.findall(r"baseline seed (\d): epoch 1/", printed["one"])[:1]
+    other = {"0": "1", "1": "0"}[killed]
+    both = "".join(printed.values())
+    assert both.count(f"baseline seed {killed}: epoch 1/") == 2
+    assert both.count(f"baseline seed {other}: epoch 1/") == 1
+    for seed in (killed, other):
+        assert both.count(f"baseline seed {seed}: epoch 400/400") == 1
+
+
+def test_pooling_first_knows_its_functions_there(scheduler, folder):
+    def known(_):
+        own = [F.max_pool2d, F.relu, torch.tanh, torch.relu, torch.max_pool2d]
+        return [f in pool_first.POOLINGS + pool_first.MONOTONE for f in own]
+
+    with workers(scheduler, folder, "one"):
+        assert list(cluster.run(known, [0], scheduler)) == [[True] * 5]
+
+
+def test_a_worker_of_many_threads_is_refused(small_data, scheduler, folder):
+    with workers(scheduler, folder, "wide", threads=2):
+        printed = train(small_data, "first", False, DASK_SCHEDULER_ADDRESS=scheduler)
+    assert re.search(r"(?m)^error: the Dask worker tcp://\S+ runs 2 tasks in one", printed)
+    assert "Traceback" not in printed
+    assert not list((small_data / "models").rglob("*.pt"))
+
+
+def test_what_goes_wrong_in_a_cell_is_one_line(small_data, scheduler, folder):
+    edit_params(small_data, {"train.lr": 1e38})
+    with workers(scheduler, folder, "one"):
+        printed = train(small_data, "baseline", False, DASK_SCHEDULER_ADDRESS=scheduler)
+    assert printed.count("error: baseline seed ") == 1
+    assert "try a smaller lr" in printed and "Traceback" not in printed
+
+
+def test_no_scheduler_is_one_line(small_data):
+    printed = train(
+        small_data, "first", False,
+        DASK_SCHEDULER_ADDRESS="tcp://127.0.0.1:9",
+        DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s",
+    )  # fmt: skip
+    assert "error: DASK_SCHEDULER_ADDRESS: no Dask scheduler answers at tcp" in printed
+    assert "Traceback" not in printed
+
+
+def test_another_torch_is_refused():
+    class Cluster:
+        def get_versions(self, packages):
+            here = {"host": {"python": "3.12"}, "packages": {"torch": "2.15.0"}}
+            there = {"host": {"python": "3.12"}, "packages": {"torch": "2.9.1"}}
+            return {"client": here, "workers": {"tcp://a": here, "tcp://b": there}}
+
+    with pytest.raises(errors.UserError, match=r"tcp://b has torch 2\.9\.1"):
+        cluster.check_versions(Cluster())
