@@ -36,7 +36,6 @@ from benchmark.files import write_whole
 from scripts import bench_report
 
 MEASURED = Path("docs/speed.json")
-IMAGES = 1280  # of one epoch, 20 batches
 CORES = 2
 N_BLOCKS = (10, 30, 100)
 IMAGES_OF_BLOCKS = 192
@@ -49,6 +48,7 @@ Measured = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each way (5)")
+    parser.add_argument("--images", type=int, default=1280, help="of an epoch (1280)")
     parser.add_argument(
         "--bf16", action="store_true", help="time bf16 also where the processor lacks it"
     )
@@ -63,14 +63,14 @@ def main() -> None:
     measured: Measured = {
         "environment": describe(torch.device("cpu"), threads=1) | {"cores": CORES},
         "rounds": arguments.rounds,
-        "images": IMAGES,
+        "images": arguments.images,
         "architectures": {},
     }
     with tqdm(names, desc="architectures", unit="net") as progress:
         for name in progress:
             progress.set_postfix_str(name)
             measured["architectures"][name] = compare_ways(
-                loaded, name, arguments.rounds, with_bf16
+                make_cell(loaded, name, arguments.images), arguments.rounds, with_bf16
             )
     measured["growth"] = {
         "blocks": growth_in_blocks(loaded, arguments.rounds),
@@ -81,11 +81,8 @@ def main() -> None:
     print(bench_report.write(measured))
 
 
-def compare_ways(
-    loaded: params.Params, name: str, rounds: int, with_bf16: bool
-) -> Measured:
+def compare_ways(one: Cell, rounds: int, with_bf16: bool) -> Measured:
     """One architecture, each way in turn. Rates are images a second, of all processes."""
-    one = make_cell(loaded, name)
     seeds = [replace(one, seed=seed) for seed in range(CORES)]
     ways: dict[str, list[tuple[Callable[..., float], Cell]]] = {
         "notebook": [(by_the_notebook, one)],
@@ -111,7 +108,7 @@ def compare_ways(
                     p.submit(function, each)
                     for p, (function, each) in zip(processes[way], tasks, strict=True)
                 ]
-                rates[way].append(sum(IMAGES / each.result() for each in running))
+                rates[way].append(sum(len(one.images) / each.result() for each in running))
             running_peaks = [p.submit(peak_rates) for p in processes["pipeline"]]
             found = [each.result() for each in running_peaks]
             peaks.append({kind: sum(each[kind] for each in found) for kind in found[0]})
@@ -138,9 +135,7 @@ def process() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def make_cell(
-    loaded: params.Params, name: str, n_images: int = IMAGES, **settings: int
-) -> Cell:
+def make_cell(loaded: params.Params, name: str, n_images: int, **settings: int) -> Cell:
     """A cell with random images: a convolution takes as long whatever it sees.
 
     It trains two epochs, of which the second is timed.
@@ -326,7 +321,7 @@ def growth_in_images(loaded: params.Params, rounds: int) -> Measured:
 
 def growth_in_seeds(loaded: params.Params, rounds: int) -> Measured:
     """Seconds of the baseline's training against its number of seeds, all told."""
-    cell = replace(make_cell(loaded, "baseline", 5000), epochs=3)
+    cell = replace(make_cell(loaded, "baseline", 2500), epochs=3)
     seconds: dict[int, list[float]] = {n: [] for n in N_SEEDS}
     list(workers.run_here(quietly, [cell] * CORES, threads=1))  # starts the processes
     for _ in tqdm(range(rounds), desc="seeds", unit="round"):
