@@ -156,6 +156,16 @@ def test_pooling_first_knows_its_functions_there(scheduler, folder):
         assert list(cluster.run(known, [0], scheduler)) == [[True] * 5]
 
 
+def test_a_cell_that_kills_every_worker_is_one_line(scheduler, folder):
+    def fall(_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with workers(scheduler, folder, "one"), pytest.raises(errors.UserError) as raised:
+        list(cluster.run(fall, ["cell"], scheduler))
+    assert "but all those workers died" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_worker_of_many_threads_is_refused(small_data, scheduler, folder):
     with workers(scheduler, folder, "wide", threads=2):
         printed = train(small_data, "first", False, DASK_SCHEDULER_ADDRESS=scheduler)

@@ -70,6 +70,28 @@ def test_a_loss_that_is_not_finite_stops_with_one_line(small_data, seeds):
     assert not list((small_data / "models").rglob("*.pt"))
 
 
+KILLED = """
+import os, signal
+from benchmark import errors, workers
+
+def fall(seed):
+    if seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+errors.run(lambda: list(workers.run(fall, [0, 1], threads=1)))
+"""
+
+
+def test_a_process_that_is_killed_is_one_line(small_data):
+    (small_data / "killed.py").write_text(KILLED)
+    printed = run(
+        "python", "killed.py",
+        cwd=small_data, check=False, PYTHONPATH=str(ROOT), LOKY_MAX_CPU_COUNT="2",
+    )  # fmt: skip
+    assert "error: a training process died" in printed
+    assert "Traceback" not in printed
+
+
 def weights(name: str, changes: dict[str, object]) -> bytes:
     """The bytes of seed 0 after a short training with changed params."""
     edit_params(Path.cwd(), changes)
