@@ -15,4 +15,6 @@ architecture's own entry. An annotation such as
 
 A net is written as the chapter draws it. What makes its training faster and changes
 nothing else (benchmark/pool_first.py, the layout of its tensors) is done from outside.
+Activations are put off until something asks for them, so a net must not change the
+input of tanh or ReLU in place after them.
 """

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import cloudpickle
+import dask
 import joblib
 from distributed import Client, KilledWorker, as_completed, get_worker
 from torch.nn import functional
@@ -38,10 +39,12 @@ def run(
     name_poolings()
     # Pickled here, where an error of pickling is seen, and opened by the worker alone:
     # the scheduler takes apart and packs again whatever is not bytes.
+    # The key is like no other, or Dask might answer with an earlier result.
     pickled = {
         f"{task} {uuid4()}": cloudpickle.dumps(partial(attempt, function, task))
         for task in tasks
     }
+    # By value too: Dask would send the name of a module that workers lack.
     call = joblib.wrap_non_picklable_objects(call_pickled)
     with connect(address) as client:
         check_versions(client)
@@ -50,9 +53,13 @@ def run(
             file=sys.stderr,
         )
         # Not by joblib's Dask backend: it waits for ever for a task that was given up.
-        futures = [client.submit(call, each, key=name) for name, each in pickled.items()]
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            futures = [client.submit(call, each, key=k) for k, each in pickled.items()]
         try:
-            for _, (result, error) in as_completed(futures, with_results=True):
+            for future, outcome in as_completed(futures, with_results=True):
+                if future.cancelled():
+                    raise UserError(f"{address}: the Dask scheduler is gone; run it again")
+                result, error = outcome
                 if error is not None:
                     raise UserError(error)
                 yield result

@@ -8,6 +8,8 @@ scripts/bench_report.py makes the table and the pictures.
 import argparse
 import json
 import multiprocessing
+import os
+import re
 import resource
 import statistics
 import sys
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import joblib
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
@@ -37,10 +40,10 @@ from scripts import bench_report
 
 MEASURED = Path("docs/speed.json")
 CORES = 2
-N_BLOCKS = (10, 30, 100)
+N_BLOCKS = (10, 30, 60, 100)
 IMAGES_OF_BLOCKS = 192
-N_IMAGES = (2500, 5000, 10_000)
-N_SEEDS = (2, 4, 8)
+N_IMAGES = (1250, 2500, 5000, 10_000)
+N_SEEDS = (2, 4, 6, 8)
 
 Measured = dict[str, Any]
 
@@ -52,8 +55,13 @@ def main() -> None:
     parser.add_argument(
         "--bf16", action="store_true", help="time bf16 also where the processor lacks it"
     )
-    parser.add_argument("--only", nargs="+", metavar="ARCHITECTURE")
+    parser.add_argument(
+        "--only", nargs="+", metavar="ARCHITECTURE", help="time these, write nothing"
+    )
     arguments = parser.parse_args()
+    if joblib.cpu_count() < CORES:
+        raise errors.UserError(f"make bench needs {CORES} cores")
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(CORES)
     loaded = params.load()
     names = arguments.only or list(loaded.architectures)
     for name in names:
@@ -77,8 +85,10 @@ def main() -> None:
         "images": growth_in_images(loaded, arguments.rounds),
         "seeds": growth_in_seeds(loaded, arguments.rounds),
     }
-    write_whole(MEASURED, (json.dumps(measured, indent=1) + "\n").encode())
-    print(bench_report.write(measured))
+    print(bench_report.table(measured))
+    if not arguments.only:
+        write_whole(MEASURED, (json.dumps(measured, indent=1) + "\n").encode())
+        bench_report.write(measured)
 
 
 def compare_ways(one: Cell, rounds: int, with_bf16: bool) -> Measured:
@@ -231,7 +241,7 @@ def peak_rates() -> dict[str, float]:
     features = torch.randn(64, 32, 16, 16).to(memory_format=torch.channels_last)
     kernel = torch.randn(32, 32, 3, 3).to(memory_format=torch.channels_last)
 
-    def fastest(work: Callable[[], Tensor], flops: int) -> float:
+    def typical(work: Callable[[], Tensor], flops: int) -> float:
         work()
         seconds = []
         for _ in range(12):
@@ -241,8 +251,8 @@ def peak_rates() -> dict[str, float]:
         return flops / statistics.median(seconds)
 
     return {
-        "matrix": fastest(lambda: matrix @ matrix, 2 * 1024**3),
-        "convolution": fastest(
+        "matrix": typical(lambda: matrix @ matrix, 2 * 1024**3),
+        "convolution": typical(
             lambda: torch.conv2d(features, kernel, padding=1),
             2 * 64 * 16 * 16 * 32 * 32 * 9,
         ),
@@ -251,6 +261,10 @@ def peak_rates() -> dict[str, float]:
 
 def peak_memory() -> int:
     """The most bytes that this process has held in memory so far."""
+    status = Path("/proc/self/status")  # on Linux ru_maxrss starts at the parent's peak
+    if status.exists():
+        [peak] = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(peak) * 1024
     kilobyte = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
 
@@ -281,7 +295,7 @@ KINDS = {
 
 
 def time_by_kind(cell: Cell) -> dict[str, float]:
-    """The share of each kind of work in the time of a training."""
+    """The share of each kind of work in the time that torch's operations take."""
     quietly(replace(cell, epochs=1))
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         quietly(cell)

@@ -75,13 +75,19 @@ def table(measured: Measured) -> str:
     with_bf16 = all("bf16" in one["rates"] for one in each.values())
     head = ["architecture", "notebook, images/s", "pipeline, images/s", "ratio"]
     head += ["bf16, images/s", "ratio"] if with_bf16 else []
-    head += ["one seed, images/s", "GFLOP/s", "of peak", "notebook, MB", "pipeline, MB"]
+    head += [
+        "one seed, 2 threads, images/s",
+        "GFLOP/s",
+        "of peak",
+        "notebook, MB",
+        "pipeline, MB",
+    ]
     lines = [
         "# Speed, as `make bench` measured it",
         "",
         f"{environment['processor']} ({environment['cpu_capability']}), "
         f"{environment['cores']} cores, torch {environment['torch']}; medians of "
-        f"{measured['rounds']} rounds of {measured['images']:,} images, all ways in turn.",
+        f"{measured['rounds']} round(s) of {measured['images']:,} images, in turn.",
         "",
         f"| {' | '.join(head)} |",
         "|---|" + "---:|" * (len(head) - 1),
@@ -115,7 +121,8 @@ def table(measured: Measured) -> str:
     start = statistics.median(one["start_memory"] for one in each.values()) / 1e6
     lines += [
         "",
-        f"Geometric mean of the ratios: **{geometric_mean(measured):.2f}**"
+        f"Geometric mean of the ratios: **{geometric_mean(measured):.2f}**; "
+        f"one seed on two threads {geometric_mean(measured, 'two_threads'):.2f}"
         + (f"; bf16 {geometric_mean(measured, 'bf16'):.2f}" if with_bf16 else "")
         + ".",
         "",
@@ -206,7 +213,7 @@ def speed(measured: Measured) -> Figure:
     axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:,.0f}")
     axes.set_xlabel("training images a second, both cores")
     axes.set_title(
-        "Training speed; in the geometric mean "
+        "Training speed, two seeds side by side: in the geometric mean "
         f"{geometric_mean(measured):.1f} times the notebook's",
         loc="left",
     )
@@ -235,7 +242,7 @@ def time_by_kind(measured: Measured) -> Figure:
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_title("Where the time of a training goes, one thread", loc="left")
+    axes.set_title("Where the time of torch's operations goes, one thread", loc="left")
     figure.legend(loc="outside lower center", ncols=len(KIND_COLOURS), frameon=False)
     tidy(axes, "x")
     return figure

@@ -27,6 +27,7 @@ SETTINGS = [
     "train.seeds=1",
     "train.threads=2",
     "train.device=cpu",
+    "train.precision=fp32",
 ]
 
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from benchmark import cifar10, classes, params
 
 torch.set_num_threads(1)
-# Trained here, whatever cluster the one who runs the tests may have.
+# The tests train here, whatever cluster there is.
 os.environ.pop("DASK_SCHEDULER_ADDRESS", None)
 
 ROOT = Path(__file__).parents[1]

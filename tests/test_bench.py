@@ -67,16 +67,18 @@ def test_the_report(measured, workplace):
     for name in ("speed", "profile", "growth"):
         assert (workplace / f"docs/{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert "| slow | 200 | 400 | **2.00** | 400 | 2 | 12% | 500 | 900 |" in table
-    assert "Geometric mean of the ratios: **4.00**." in table
+    assert "Geometric mean of the ratios: **4.00**; one seed on two threads 4.00." in table
     assert "bf16 was not timed" in table
 
 
 def test_the_time_of_the_whole_benchmark(measured):
     names = params.load().architectures
     measured["architectures"] = {name: of_one([1000], [10_000]) for name in names}
-    # 11 trainings of 100 epochs of 10,000 images, 10,000 a second.
+    # Trainings of 100 epochs of 10,000 images, 10,000 a second.
+    minutes = len(names) * 100 / 60
     [line] = bench_report.estimated_times(measured)
-    assert "takes 18 minutes with one seed" in line and "37 minutes with two" in line
+    assert f"takes {minutes:.0f} minutes with one seed" in line
+    assert f"{2 * minutes:.0f} minutes with two" in line
 
 
 def test_every_way_is_measured():

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import torch
@@ -35,7 +35,10 @@ def started(command, folder, log):
         yield process
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def wait_until(condition, seconds=60):
@@ -66,24 +69,18 @@ def scheduler(folder):
 @contextmanager
 def workers(scheduler, folder, *names, threads=1):
     """Workers of that scheduler, ready for work; the log of each is <name>.log."""
-    running = []
-    try:
+    with ExitStack() as running:
         for name in names:
             command = dask(
                 "worker", scheduler, "--name", name, "--nthreads", str(threads),
                 "--no-dashboard",
             )  # fmt: skip
-            process = started(command, folder, folder / f"{name}.log")
-            process.__enter__()
-            running.append(process)
+            running.enter_context(started(command, folder, folder / f"{name}.log"))
         with Client(scheduler) as client:
-            client.wait_for_workers(len(names), timeout=60)
+            client.wait_for_workers(len(names), timeout=120)
         yield
-    finally:
-        for process in running:
-            process.__exit__(None, None, None)
-        with Client(scheduler) as client:
-            wait_until(lambda: not client.nthreads())
+    with Client(scheduler) as client:
+        wait_until(lambda: not client.nthreads())
 
 
 def train(folder, name, check=True, **environment):
@@ -121,21 +118,24 @@ def test_the_same_bytes_as_here(small_data, scheduler, folder):
 
 def test_a_worker_killed_in_the_middle_costs_its_cell_alone(small_data, scheduler, folder):
     # Long enough to be seen in the middle.
-    edit_params(small_data, {"train.epochs": 200})
+    edit_params(small_data, {"train.epochs": 400})
     train(small_data, "baseline")
     here = models(small_data, "baseline")
     with workers(scheduler, folder, "one", "two"), Client(scheduler) as client:
         pids = client.run(os.getpid)
+        named = {w["name"]: a for a, w in client.scheduler_info()["workers"].items()}
         running = subprocess.Popen(
             [sys.executable, "-m", "stages.train", "baseline"],
             cwd=small_data,
             env=os.environ | {"PYTHONPATH": str(ROOT), "DASK_SCHEDULER_ADDRESS": scheduler},
         )
         logs = {name: folder / f"{name}.log" for name in ("one", "two")}
-        wait_until(lambda: all("epoch 1/" in log.read_text() for log in logs.values()))
-        named = {w["name"]: a for a, w in client.scheduler_info()["workers"].items()}
-        os.kill(pids[named["one"]], signal.SIGKILL)
-        assert running.wait(timeout=120) == 0
+        try:
+            wait_until(lambda: "epoch 1/" in logs["one"].read_text())
+            os.kill(pids[named["one"]], signal.SIGKILL)
+            assert running.wait(timeout=300) == 0
+        finally:
+            running.kill()
     assert models(small_data, "baseline") == here
     printed = {name: log.read_text() for name, log in logs.items()}
     [killed] = re.findall(r"baseline seed (\d): epoch 1/", printed["one"])[:1]
@@ -144,7 +144,7 @@ def test_a_worker_killed_in_the_middle_costs_its_cell_alone(small_data, schedule
     assert both.count(f"baseline seed {killed}: epoch 1/") == 2
     assert both.count(f"baseline seed {other}: epoch 1/") == 1
     for seed in (killed, other):
-        assert both.count(f"baseline seed {seed}: epoch 200/200") == 1
+        assert both.count(f"baseline seed {seed}: epoch 400/400") == 1
 
 
 def test_pooling_first_knows_its_functions_there(scheduler, folder):
@@ -180,6 +180,37 @@ def test_what_goes_wrong_in_a_cell_is_one_line(small_data, scheduler, folder):
         printed = train(small_data, "baseline", False, DASK_SCHEDULER_ADDRESS=scheduler)
     assert printed.count("error: baseline seed ") == 1
     assert "try a smaller lr" in printed and "Traceback" not in printed
+
+
+def test_a_scheduler_that_goes_away_is_one_line(small_data, folder):
+    edit_params(small_data, {"train.epochs": 1000})
+    log = folder / "gone.log"
+    command = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    with ExitStack() as running:
+        process = running.enter_context(started(command, folder, log))
+        address = address_in(log)
+        worker = dask("worker", address, "--nthreads", "1", "--no-dashboard")
+        running.enter_context(started(worker, folder, folder / "left.log"))
+        training = subprocess.Popen(
+            [sys.executable, "-m", "stages.train", "first"],
+            cwd=small_data,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env=os.environ
+            | {
+                "PYTHONPATH": str(ROOT),
+                "DASK_SCHEDULER_ADDRESS": address,
+                "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s",
+            },
+        )
+        try:
+            wait_until(lambda: "epoch 1/" in (folder / "left.log").read_text())
+            process.terminate()
+            _, printed = training.communicate(timeout=120)
+        finally:
+            training.kill()
+    assert f"error: {address}: the Dask scheduler is gone" in printed
+    assert "Traceback" not in printed.partition("error: ")[2]
 
 
 def test_no_scheduler_is_one_line(small_data):

@@ -40,18 +40,16 @@ def plainly(cell):
     made = recipe.assemble(
         cell.architecture, cell.n_classes, cell.settings, cell.lr, cell.seed
     )
-    decay = made.optimizer.defaults["weight_decay"]
-    optimizer = torch.optim.SGD(
-        made.model.parameters(), lr=cell.lr, weight_decay=decay, foreach=False
-    )
+    for group in made.optimizer.param_groups:
+        group.update(fused=False, foreach=False)
     images = dataset.normalize(cell.images, cell.mean, cell.std)
     losses = []
     for batch in shuffled(len(images), cell.batch_size, cell.seed)():
         loss = made.loss(made.model(images[batch]), cell.labels[batch])
         losses.append(loss.item())
-        optimizer.zero_grad()
+        made.optimizer.zero_grad()
         (loss if made.penalty is None else loss + made.penalty()).backward()
-        optimizer.step()
+        made.optimizer.step()
     return sum(losses) / len(losses), made.model.state_dict()
 
 

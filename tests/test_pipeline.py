@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from pathlib import Path
 
@@ -235,10 +236,12 @@ def test_a_sweep_of_queued_experiments(scratch):
             run("dvc", "exp", "run", "--queue", "-n", f"blocks-{n}",
                 "-S", f"model.n_blocks={n}", cwd=scratch)  # fmt: skip
         run("dvc", "queue", "start", "-j", "2", cwd=scratch, LOKY_MAX_CPU_COUNT="1")
-        end = time.monotonic() + 240
-        while run("dvc", "queue", "status", cwd=scratch).count("Success") < len(blocks):
-            assert time.monotonic() < end, run("dvc", "queue", "status", cwd=scratch)
+        end = time.monotonic() + 900
+        while re.search("Queued|Running", run("dvc", "queue", "status", cwd=scratch)):
+            assert time.monotonic() < end
             time.sleep(1)
+        status = run("dvc", "queue", "status", cwd=scratch)
+        assert status.count("Success") == len(blocks), status
         table = run("dvc", "exp", "show", "--csv", "--only-changed", cwd=scratch)
         shown = pd.read_csv(io.StringIO(table)).set_index("Experiment")
         counts = shown["metrics/res_deep.json:params"]

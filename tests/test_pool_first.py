@@ -43,14 +43,14 @@ def outcome(model, images):
 
 
 def check(model, images, saved):
-    """The same to the bit; `saved` of the activations are not computed."""
+    """The same to the bit; as many activations as `saved` says are not computed."""
     output, gradients, activations = outcome(model, images)
     first, first_gradients, fewer = outcome(PoolFirst(model), images)
     assert type(first) is torch.Tensor
     assert torch.equal(first, output)
     for gradient, expected in zip(first_gradients, gradients, strict=True):
         assert torch.equal(gradient, expected)
-    assert activations - fewer == saved
+    assert saved is None or activations - fewer == saved
 
 
 def test_it_is_the_same_net(workplace):
@@ -81,11 +81,11 @@ SAVED = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name in SAVED])
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_architecture_gives_the_same_to_the_bit(name):
     images, _ = batch(16)
     model = assemble(name, n_chans=8, n_blocks=2).model
-    check(model, images, saved=16 * SAVED[name])
+    check(model, images, saved=16 * SAVED[name] if name in SAVED else None)
 
 
 class Uses(nn.Module):
