@@ -14,7 +14,7 @@ Environment = dict[str, str | int]
 def describe(device: torch.device, threads: int) -> Environment:
     """The same dict on every run on the same machine: no time, no host name."""
     return {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else device.type,

@@ -1,11 +1,40 @@
 """Errors that a user can cause: one line, no traceback."""
 
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(Exception):
     """What is wrong, where, what is allowed and what to do, in one line."""
+
+
+@contextmanager
+def naming(who: str) -> Iterator[None]:
+    """Say who was at it when a file of architectures/ raised, and in which line.
+
+    Anything that no architecture's file had a part in goes on as it is, with a note.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).parent.name == "architectures"
+        ]
+        if not frames:
+            error.add_note(f"in {who}")
+            raise
+        file = f"architectures/{Path(frames[-1].filename).name}"
+        cause = " ".join(str(error).split())
+        raise UserError(
+            f"{who}: {file}, line {frames[-1].lineno}: {type(error).__name__}: {cause}"
+        ) from None
 
 
 def run(stage: Callable[[], None]) -> None:

@@ -1,15 +1,19 @@
 """Writing files whole: aside first, then moved into place."""
 
-import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, so that a reader sees all of it or the old file."""
+def write_whole(path: Path, *content: bytes | memoryview) -> None:
+    """Write `content` to `path`, so that a reader sees all of it or the old file.
+
+    One process at a time writes to a path: what a kill leaves aside has the name under
+    which the next one writes, so nothing piles up.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.part")
     try:
-        aside.write_bytes(content)
+        with aside.open("wb") as file:
+            file.writelines(content)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -174,7 +174,7 @@ def _declared_settings(file: Path) -> dict[str, Any]:
 
     Read from the source, so that checking params needs no import of torch.
     """
-    given = {"self", "n_classes", "parameters", "lr"}
+    given = {"self", "n_classes", "parameters", "lr", "optimizer", "steps"}
     names = {
         "__builtins__": {},
         "Annotated": Annotated,
@@ -193,7 +193,7 @@ def _declared_settings(file: Path) -> dict[str, Any]:
             top.body if isinstance(top, ast.ClassDef) and top.name == "Net" else [top]
         )
         if isinstance(node, ast.FunctionDef)
-        and node.name in ("__init__", "penalty", "optimizer")
+        and node.name in ("__init__", "penalty", "optimizer", "schedule")
     ]
     defined = {function.name for function in functions}
     if "__init__" not in defined:

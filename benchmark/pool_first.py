@@ -35,7 +35,8 @@ class PoolFirst(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         with _DeferActivations():
-            return _computed(self.model(images))
+            output = self.model(images)
+        return _computed(output)
 
 
 class _DeferActivations(TorchFunctionMode):
@@ -59,13 +60,23 @@ class _Activation(Tensor):
 
     function: Function
     source: Tensor
+    version: int
     value: Tensor | None
 
     @classmethod
     def of(cls, function: Function, source: Tensor) -> Self:
         activation = source.as_subclass(cls)
         activation.function, activation.source, activation.value = function, source, None
+        activation.version = source._version
         return activation
+
+    def unchanged_source(self) -> Tensor:
+        if self.source._version != self.version:
+            raise RuntimeError(
+                f"the input of {self.function.__name__} was changed in place after it; "
+                "use an operation that makes a new tensor"
+            )
+        return self.source
 
     @classmethod
     def __torch_function__(
@@ -78,7 +89,7 @@ class _Activation(Tensor):
         kwargs = kwargs or {}
         if func in POOLINGS and isinstance(args[0], cls) and args[0].value is None:
             before = args[0]
-            return before.function(func(before.source, *args[1:], **kwargs))
+            return before.function(func(before.unchanged_source(), *args[1:], **kwargs))
         return func(*_computed(args), **_computed(kwargs))
 
 
@@ -89,5 +100,5 @@ def _computed(values: Any) -> Any:
 
 def _compute(activation: _Activation) -> Tensor:
     if activation.value is None:
-        activation.value = activation.function(activation.source)
+        activation.value = activation.function(activation.unchanged_source())
     return activation.value

@@ -11,11 +11,12 @@ SECONDS_BETWEEN_LINES = 30.0
 class EpochProgress:
     """Called after each epoch; shows epoch, loss and time left of one seed."""
 
-    def __init__(self, architecture: str, seed: int, epochs: int) -> None:
+    def __init__(self, architecture: str, seed: int, epochs: int, done: int = 0) -> None:
         self.on_terminal = sys.stderr.isatty()
         self.label = f"{architecture} seed {seed}"
         self.bar = tqdm(
             total=epochs,
+            initial=done,
             desc=self.label,
             unit="epoch",
             position=seed,
@@ -24,7 +25,12 @@ class EpochProgress:
             disable=not self.on_terminal,
         )
         self.epochs = epochs
+        self.done = done
         self.started = self.last_line = time.monotonic()
+        if done:
+            tqdm.write(
+                f"{self.label}: goes on after epoch {done}/{epochs}", file=sys.stderr
+            )
 
     def __call__(self, epoch: int, loss: float) -> None:
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
@@ -37,11 +43,11 @@ class EpochProgress:
     def _line(self, epoch: int, loss: float) -> None:
         now = time.monotonic()
         due = now - self.last_line >= SECONDS_BETWEEN_LINES
-        if not (due or epoch in (1, self.epochs)):
+        if not (due or epoch in (self.done + 1, self.epochs)):
             return
         self.last_line = now
         elapsed = now - self.started
-        left = tqdm.format_interval(elapsed / epoch * (self.epochs - epoch))
+        left = tqdm.format_interval(elapsed / (epoch - self.done) * (self.epochs - epoch))
         print(
             f"{self.label}: epoch {epoch}/{self.epochs}, loss {loss:.4f}, {left} left",
             file=sys.stderr,

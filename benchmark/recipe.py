@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LRScheduler
 
 from benchmark.params import Params, Train
 
@@ -30,16 +31,18 @@ class Architecture:
     optimizer: Callable[..., torch.optim.Optimizer]
     loss: Loss
     penalty: Callable[..., Tensor] | None
+    schedule: Callable[..., LRScheduler] | None
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model, and the optimizer, loss and penalty that train this very model."""
+    """A model, and the optimizer, loss, penalty and schedule that train this very model."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     loss: Loss
     penalty: Callable[[], Tensor] | None
+    schedule: LRScheduler | None = None
 
 
 def find(name: str) -> Architecture:
@@ -51,6 +54,7 @@ def find(name: str) -> Architecture:
         optimizer=getattr(module, "optimizer", plain_sgd),
         loss=getattr(module, "loss", cross_entropy),
         penalty=getattr(module, "penalty", None),
+        schedule=getattr(module, "schedule", None),
     )
 
 
@@ -68,21 +72,26 @@ def assemble(
     lr: float,
     seed: int,
     device: torch.device | str = "cpu",
+    steps: int = 1,
 ) -> Recipe:
     """Model and optimizer, made together so that they cannot be mismatched.
 
     Sets torch's global seed. The weights are drawn on the CPU, so they do not
-    depend on the device.
+    depend on the device. steps: all batches of all epochs, for the schedule.
     """
     torch.manual_seed(seed)
     model = build_model(architecture, n_classes, settings).to(device)
     parameters = list(model.parameters())
-    optimizer, penalty = architecture.optimizer, architecture.penalty
+    penalty, schedule = architecture.penalty, architecture.schedule
+    optimizer = architecture.optimizer(
+        parameters, lr=lr, **taken_by(architecture.optimizer, settings)
+    )
     return Recipe(
         model,
-        optimizer(parameters, lr=lr, **taken_by(optimizer, settings)),
+        optimizer,
         architecture.loss,
         partial(penalty, parameters, **taken_by(penalty, settings)) if penalty else None,
+        schedule(optimizer, steps, **taken_by(schedule, settings)) if schedule else None,
     )
 
 

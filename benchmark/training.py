@@ -22,8 +22,9 @@ def train(
     schedule: LRScheduler | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     report: Callable[[int, float], None] | None = None,
+    first_epoch: int = 1,
 ) -> list[float]:
-    """Train `model` in place and return the loss of every epoch.
+    """Train `model` in place and return the loss of every epoch that it did.
 
     images: N×3×32×32, normalized; labels: N. Both on the model's device.
     order: called once an epoch; gives the indices of each batch in turn.
@@ -33,6 +34,7 @@ def train(
     precision: bf16 runs the model by autocast, its convolutions and matrix products
     in bfloat16; weights, loss and optimizer stay float32.
     report: called after each epoch with its number, from 1, and its loss.
+    first_epoch: where a training goes on, the one after those that lie behind.
 
     An epoch's loss is the mean of its batches' losses, as the chapter prints
     it, without the penalty, so that it means the same for every architecture.
@@ -42,7 +44,7 @@ def train(
     model.train()
     in_bf16 = precision == "bf16"
     losses = []
-    for epoch in range(1, epochs + 1):
+    for epoch in range(first_epoch, epochs + 1):
         batch_losses = []
         for batch in order():
             batch_images = images[batch] if augment is None else augment(images[batch])
@@ -63,15 +65,17 @@ def train(
 
 
 def shuffled(
-    n_images: int, batch_size: int, seed: int, device: torch.device | str = "cpu"
+    n_images: int,
+    batch_size: int,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
 ) -> Callable[[], Iterable[Tensor]]:
     """An order for `train`: every call gives a new permutation, cut into batches.
 
-    The permutations come from a generator of their own on the CPU, so they are
-    the same for every architecture and on every device. The last batch is
-    smaller where batch_size does not divide n_images.
+    generator: on the CPU and used for nothing else, so that the permutations are the
+    same for every architecture and on every device. The last batch is smaller where
+    batch_size does not divide n_images.
     """
-    generator = torch.Generator().manual_seed(seed)
 
     def one_epoch() -> Iterable[Tensor]:
         permutation = torch.randperm(n_images, generator=generator).to(device)

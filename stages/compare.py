@@ -19,7 +19,7 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from benchmark import errors, params
+from benchmark import errors, params, stage
 from benchmark.files import write_whole
 
 matplotlib.use("agg")  # files only, no window
@@ -203,4 +203,4 @@ def decimal(value: float) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run(main)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from benchmark import cifar10, errors, params, synthetic
+from benchmark import cifar10, errors, params, stage, synthetic
 
 MIRROR = "CIFAR10_MIRROR"
 WAYS_OUT = (
@@ -161,4 +161,4 @@ def failure(source: str, cause: str) -> errors.UserError:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run(main)

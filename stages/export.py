@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark import errors, params
+from benchmark import errors, params, stage
 from benchmark.files import write_whole
 
 BASELINE = Path("models/baseline/seed-0.pt")
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run(main)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import cifar10, errors, params
+from benchmark import cifar10, errors, params, stage
 from benchmark.dataset import CIFAR2
 from benchmark.files import write_whole
 
@@ -74,4 +74,4 @@ def select(files: list[str], labels: list[int], official: bool) -> tuple[Tensor,
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run(main)

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from benchmark import dataset, errors, params, recipe
+from benchmark import checkpoint, dataset, errors, params, recipe, stage
 from benchmark.environment import choose_device
 from benchmark.files import write_whole
 from benchmark.scoring import accuracy, predict
@@ -69,6 +69,9 @@ def main() -> None:
     write_whole(
         METRICS / f"{architecture}.json", (json.dumps(metrics, indent=2) + "\n").encode()
     )
+    # By now the models are recorded, and nobody needs to go on with their training.
+    for path in files:
+        checkpoint.discard(architecture, seed_of(path), path.read_bytes())
     print(f"{architecture}: val accuracy {metrics['val_accuracy']:.4f}", end=" ")
     print(f"(train {metrics['train_accuracy']:.4f}), {len(seeds)} seed(s)")
 
@@ -97,4 +100,4 @@ def csv(table: pd.DataFrame) -> bytes:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run(main)

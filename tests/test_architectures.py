@@ -43,7 +43,7 @@ def train(made, images, labels, epochs, batch_size):
         images,
         labels,
         epochs=epochs,
-        order=training.shuffled(len(images), batch_size, seed=0),
+        order=training.shuffled(len(images), batch_size, torch.Generator().manual_seed(0)),
         loss=made.loss,
         penalty=made.penalty,
     )

@@ -28,6 +28,8 @@ def cell_of(name, **changes):
             256, (N_IMAGES, 3, 32, 32), generator=generator, dtype=torch.uint8
         ),
         labels=torch.randint(2, (N_IMAGES,), generator=generator),
+        val_images=torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
+        val_labels=torch.arange(2),
         n_classes=2,
         mean=loaded.data.mean,
         std=loaded.data.std,
@@ -44,7 +46,8 @@ def plainly(cell):
         group.update(fused=False, foreach=False)
     images = dataset.normalize(cell.images, cell.mean, cell.std)
     losses = []
-    for batch in shuffled(len(images), cell.batch_size, cell.seed)():
+    order = torch.Generator().manual_seed(cell.seed)
+    for batch in shuffled(len(images), cell.batch_size, order)():
         loss = made.loss(made.model(images[batch]), cell.labels[batch])
         losses.append(loss.item())
         made.optimizer.zero_grad()

@@ -17,7 +17,8 @@ def problem():
 
 
 def order_of(n_images=40, batch_size=16, seed=3):
-    return training.shuffled(n_images, batch_size, seed)
+    generator = torch.Generator().manual_seed(seed)
+    return training.shuffled(n_images, batch_size, generator)
 
 
 def train(problem, order=None, **arguments):
