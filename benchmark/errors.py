@@ -8,7 +8,15 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """What is wrong, where, what is allowed and what to do, in one line."""
+    """What is wrong, where, what is allowed and what to do, in one line.
+
+    Whatever cannot be printed, or would break the line, is written as an escape.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            "".join(c if c.isprintable() else ascii(c).strip("'") for c in message)
+        )
 
 
 @contextmanager

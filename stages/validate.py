@@ -4,7 +4,6 @@ What is written here is all that comparisons and reports read: no model.
 """
 
 import json
-import pickle
 import sys
 from pathlib import Path
 
@@ -81,8 +80,8 @@ def load_state(model: nn.Module, path: Path) -> None:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         model.load_state_dict(state)
-    except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        cause = str(error).splitlines()[0]
+    except Exception as error:  # torch raises anything where a file is none of its own
+        cause = next(iter(str(error).splitlines()), type(error).__name__)
         raise errors.UserError(
             f"{path}: is not a state dict of this architecture ({cause}); "
             f"train it again with `dvc repro --force train@{path.parent.name}`"

@@ -1,0 +1,30 @@
+"""A copy of the project to try things on."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def copy_project(folder: Path) -> None:
+    """Copy what git tracks, or would, to `folder`, and make that a repository."""
+    names = git("ls-files", "-co", "--exclude-standard", folder=ROOT)
+    for name in names.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    git("init", "-q", "-b", "main", folder=folder)
+    git("add", "-A", folder=folder)
+    somebody = ["-c", "user.name=Copy", "-c", "user.email=copy@localhost"]
+    git(*somebody, "commit", "-q", "-m", "a copy", folder=folder)
+
+
+def git(*arguments: str, folder: Path) -> str:
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ).stdout

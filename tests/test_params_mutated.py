@@ -1,0 +1,137 @@
+"""Whatever is done to params.yaml: it is right, or one line names the key."""
+
+import copy
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from benchmark import errors, params, recipe
+from tests.conftest import ROOT, run
+
+COMMITTED = YAML(typ="safe").load(ROOT / "params.yaml")
+NAMES = st.sampled_from(["lr", "epochs", "seeds", "n_chans", "p", "baseline", "model"])
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.integers(-2, 12),
+    st.floats(),
+    st.floats(0, 1),
+    st.text(max_size=6),
+    st.sampled_from(["cpu", "cuda", "bf16", "synthetic", "bird", "1e-5", "${model}", "~"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(
+            st.one_of(NAMES, st.text(max_size=4), st.integers()), inner, max_size=3
+        ),
+    ),
+    max_leaves=5,
+)
+
+
+def paths(value, path=()):
+    """Every place in params.yaml: sections, values, items of lists."""
+    if path:
+        yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from paths(value[key], (*path, key))
+
+
+@st.composite
+def mutated(draw):
+    """The params with one to three places changed, removed, renamed or added to."""
+    content = copy.deepcopy(COMMITTED)
+    touched = set()
+    for _ in range(draw(st.integers(1, 3))):
+        *parents, last = draw(st.sampled_from(list(paths(content))))
+        at = content
+        for key in parents:
+            at = at[key]
+        touched.update(map(str, [*parents, last]))
+        match draw(st.sampled_from(["change", "remove", "rename", "add"])):
+            case "change":
+                at[last] = draw(VALUES)
+            case "remove":
+                del at[last]
+            case "rename" if isinstance(at, dict):
+                new = draw(st.one_of(NAMES, st.text(min_size=1, max_size=5)))
+                at[new] = at.pop(last)
+                touched.add(new)
+            case _ if isinstance(at, dict):
+                new = draw(st.one_of(NAMES, st.text(max_size=5)))
+                at[new] = draw(VALUES)
+                touched.add(new)
+        if not list(paths(content)):
+            break
+    return content, touched
+
+
+def write(content):
+    with (params.PARAMS).open("w", encoding="utf-8") as file:
+        YAML(typ="safe").dump(content, file)
+
+
+@settings(
+    max_examples=500,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(mutated())
+def test_it_is_right_or_one_line_names_the_key(workplace, mutation):
+    content, touched = mutation
+    write(content)
+    try:
+        loaded = params.load()
+    except errors.UserError as error:
+        said = str(error)
+        assert said.startswith("params.yaml: ") and len(said.splitlines()) == 1
+        assert any(key in said for key in touched) or "baseline is missing" in said
+        return
+    for name in loaded.architectures:
+        recipe.settings_of(loaded, name)
+        recipe.training_of(loaded, name)
+
+
+# What DVC itself reads of params.yaml, it complains of in its own words.
+THROUGH_DVC = [
+    ("train.lr", 0),
+    ("train.epochs", "many"),
+    ("train.seeds", None),
+    ("train.device", ["cpu"]),
+    ("train.precision", "fp8"),
+    ("data.classes", ["bird"]),
+    ("data.mean", 0.5),
+    ("model.n_chans", 1e30),
+    ("architectures.l2_reg.l2_lambda", -1),
+    ("architectures.dropout.p", {"p": 0.4}),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), THROUGH_DVC, ids=[k for k, _ in THROUGH_DVC])
+def test_through_dvc(scratch, key, value):
+    before = run("git", "status", "--porcelain", cwd=scratch)
+    assert before == ""
+    yaml = YAML()
+    content = yaml.load(scratch / "params.yaml")
+    *sections, last = key.split(".")
+    at = content
+    for section in sections:
+        at = at[section]
+    at[last] = value
+    yaml.dump(content, scratch / "params.yaml")
+    printed = run("dvc", "repro", cwd=scratch, check=False)
+    assert (
+        len(re.findall(rf"^error: params.yaml: {re.escape(key)}\b.*", printed, re.M)) == 1
+    )
+    assert "Traceback" not in printed
+    changed = run("git", "status", "--porcelain", cwd=scratch).split()[1::2]
+    assert changed == ["params.yaml"]
