@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check repro demo bench test lint format readme lock
+.PHONY: help setup check repro demo bench test lint format readme lock drill audit
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,13 @@ demo: setup ## Run the whole pipeline on drawn images, with no data host; result
 
 bench: setup ## Time the training against the notebook's way; table and pictures in docs/
 	@$(BIN)/python -m scripts.bench
+
+KILLS ?= 200
+drill: setup ## Kill a small pipeline KILLS times at random moments; report in docs/
+	@$(BIN)/python -m scripts.drill --kills $(KILLS) --report docs/drill.md
+
+audit: setup ## Look every locked package up for known holes
+	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --requirement requirements.lock --require-hashes --disable-pip
 
 test: setup ## Run the tests
 	@$(BIN)/python -m pytest

@@ -1,5 +1,6 @@
 """A copy of the project to try things on."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,9 +22,12 @@ def copy_project(folder: Path) -> None:
 
 
 def git(*arguments: str, folder: Path) -> str:
+    """What git prints, whatever the settings of who runs it."""
+    nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     return subprocess.run(
         ["git", *arguments],
         cwd=folder,
+        env=os.environ | nobody,
         check=True,
         stdout=subprocess.PIPE,
         encoding="utf-8",

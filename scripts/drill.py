@@ -40,7 +40,7 @@ HOWS = {
     "worker": "SIGKILL to one process that trains, else to the stage",
     "interrupt": "SIGINT to all, as Ctrl-C sends it",
 }
-TRAIN_IMAGES, EPOCHS = 400, 20
+TRAIN_IMAGES, EPOCHS = 600, 60
 SETTINGS = {
     "data.source": "synthetic",
     "data.synthetic.train_images": TRAIN_IMAGES,
@@ -152,13 +152,13 @@ def drill(folder: Path, kills: int, chance: random.Random) -> Outcome:
 
 
 def plan(chance: random.Random) -> dict[str, Kill]:
-    """A kill for one stage of each kind, in a random way and at a random moment."""
-    kills = []
-    for stage in STAGES:
-        if stage in ("train", "validate"):
-            stage += f"@{chance.choice(ARCHITECTURES)}"
-        kills.append(Kill(stage, chance.choice(list(HOWS)), chance.random()))
-    return {kill.stage: kill for kill in kills}
+    """A kill for each stage, in a random way and at a random moment."""
+    stages = [
+        stage if stage not in ("train", "validate") else f"{stage}@{name}"
+        for stage in STAGES
+        for name in (ARCHITECTURES if stage == "train" else [chance.choice(ARCHITECTURES)])
+    ]
+    return {s: Kill(s, chance.choice(list(HOWS)), chance.random()) for s in stages}
 
 
 class Pipeline:

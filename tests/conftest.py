@@ -14,6 +14,7 @@ import torch
 from ruamel.yaml import YAML
 
 from benchmark import cifar10, classes, params
+from scripts.copy_project import copy_project
 
 torch.set_num_threads(1)
 # The tests train here, whatever cluster there is.
@@ -100,14 +101,7 @@ def imported_files(file: Path, exempt: Collection[Path] = ()) -> set[Path]:
 
 def copy_of_project(folder: Path) -> Path:
     """The files that git tracks, or would, as a repository of their own."""
-    names = run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
-    for name in names:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    run("git", "init", "-q", "-b", "main", cwd=folder)
-    run("git", "add", "-A", cwd=folder)
-    run("git", *COMMIT, "-q", "-m", "start", cwd=folder)
+    copy_project(folder)
     return folder
 
 

@@ -1,0 +1,249 @@
+"""What can go wrong is one line, leaves nothing half-written, and the next run is right."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark import recipe
+from benchmark.errors import UserError
+from stages import validate
+from tests.conftest import ROOT, edit_params, run
+
+# Mounting needs no rights in a namespace of one's own, where the system grants that.
+UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
+MOUNTS = (
+    shutil.which("unshare")
+    and not subprocess.run([*UNSHARE, "true"], capture_output=True).returncode
+)
+needs_mounts = pytest.mark.skipif(not MOUNTS, reason="no user namespaces here")
+
+
+def stage(*command, before="true", folder):
+    """What a stage prints, run in a shell after `before`, with mounts of its own."""
+    script = f"{before} && exec python -m stages.{' '.join(command)}"
+    namespace = UNSHARE if MOUNTS else []
+    return run(
+        *namespace, "sh", "-c", script, cwd=folder, check=False, PYTHONPATH=str(ROOT)
+    )  # fmt: skip
+
+
+def error_of(printed):
+    """The one line that says what is wrong."""
+    assert "Traceback" not in printed, printed
+    [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def contents(folder):
+    """Every file but locks, which stay."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """The folder for what all tests of this file start from."""
+    return tmp_path_factory.mktemp("once") / "trained"
+
+
+@pytest.fixture
+def trained(small_data, once):
+    """A workplace where the baseline was trained and scored."""
+    if not once.exists():
+        for name in ("train", "validate"):
+            assert "error" not in stage(name, "baseline", folder=small_data)
+        assert not list((small_data / "checkpoints").glob("*.pt"))
+        shutil.copytree(small_data, once)
+    shutil.copytree(once, small_data, dirs_exist_ok=True)
+    return small_data
+
+
+FULL = "mount -t tmpfs -o nr_inodes=1 full {}"
+READ_ONLY = "mount --bind {0} {0} && mount -o remount,bind,ro {0}"
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("name", "place", "fault", "cause"),
+    [
+        ("train", "models", FULL, "No space left on device"),
+        ("train", "models", READ_ONLY, "Read-only file system"),
+        ("train", "checkpoints", FULL, "No space left on device"),
+        ("train", "checkpoints", READ_ONLY, "Read-only file system"),
+        ("validate", "metrics", FULL, "No space left on device"),
+        ("validate", "results", READ_ONLY, "Read-only file system"),
+        ("export", "data", FULL, "No space left on device"),
+    ],
+)
+def test_a_folder_that_takes_nothing(trained, name, place, fault, cause):
+    command = [name, "baseline"][: 1 if name == "export" else 2]
+    for folder in ("checkpoints", "data"):
+        (trained / folder).mkdir(exist_ok=True)
+    if name == "export":  # reads nothing there
+        shutil.rmtree(trained / "data")
+        (trained / "data").mkdir()
+    before = contents(trained)
+    said = error_of(stage(*command, before=fault.format(place), folder=trained))
+    assert place in said and cause in said
+    after = contents(trained)
+    kept = {path for path in after if path.startswith("checkpoints/")}
+    assert {path: after[path] for path in after.keys() - kept} == before
+    assert all(path.endswith(".pt") for path in kept)
+
+    printed = stage(*command, folder=trained)
+    assert "error" not in printed
+    # What was trained was not lost with the place for it.
+    assert ("goes on after epoch 2/2" in printed) == (place == "models")
+    assert before.items() <= contents(trained).items()
+
+
+def test_a_disk_that_fills_up_while_data_is_written(workplace):
+    edit_params(
+        workplace,
+        {
+            "data.source": "synthetic",
+            "data.synthetic.train_images": 60,
+            "data.synthetic.val_images": 20,
+        },
+    )
+    said = error_of(stage("download", before="ulimit -f 100", folder=workplace))
+    assert "cannot be written" in said
+    assert contents(workplace / "data") == {}
+    assert "7 files" in stage("download", folder=workplace)
+    before = contents(workplace / "data")
+    said = error_of(stage("filter", before="ulimit -f 100", folder=workplace))
+    assert "File too large" in said
+    assert contents(workplace / "data") == before
+    assert "60 + 20 images" in stage("filter", folder=workplace)
+
+
+class RunsCode:
+    def __reduce__(self):
+        return os.mkdir, ("it-ran",)
+
+
+def saved(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        saved({"weight": RunsCode()}),
+        saved({"weight": torch.zeros(3)}),
+        saved([1, 2]),
+        saved(recipe.build_model(recipe.find("res"), 2, {"n_chans": 4}).state_dict()),
+    ],
+    ids=["empty", "no pickle", "code", "another net", "a list", "res"],
+)
+def test_a_file_that_is_no_model_is_one_line(workplace, content):
+    path = Path("models/baseline/seed-0.pt")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    model = recipe.build_model(recipe.find("baseline"), 2, {})
+    with pytest.raises(UserError, match=r"seed-0\.pt: is not a state dict .*--force"):
+        validate.load_state(model, path)
+    assert not Path("it-ran").exists()
+
+
+ONE_SEED_FALLS = """
+class Net(Net):
+    batches = 0
+
+    def forward(self, images):
+        self.batches += 1
+        if self.training and torch.initial_seed() == 1 and self.batches > 4:
+            raise ValueError("out of luck")
+        return super().forward(images)
+"""
+
+
+def test_an_architecture_that_raises_in_one_seed(small_data):
+    file = small_data / "architectures" / "baseline.py"
+    lines = file.read_text().count("\n")
+    with file.open("a") as code:
+        code.write("\nimport torch\n" + ONE_SEED_FALLS)
+    said = error_of(stage("train", "baseline", folder=small_data))
+    assert said == (
+        f"error: baseline seed 1: architectures/baseline.py, line {lines + 10}: "
+        "ValueError: out of luck"
+    )
+    assert not (small_data / "models").exists()
+    # The other seed and the first epoch of this one are kept.
+    assert len(list((small_data / "checkpoints").glob("*.pt"))) == 2
+    printed = stage("train", "baseline", folder=small_data)
+    assert "baseline seed 1: goes on after epoch 1/2" in printed
+
+
+NETS = {
+    "a wrong shape": (
+        "return self.linear(images.flatten(1)).flatten()",
+        r"scores of shape \(2,\); needed is \(1, 2\)",
+    ),
+    "no tensor": ("return [1, 2]", r"scores of shape .*list.*; needed is \(1, 2\)"),
+    "an error": ("return self.linear(images)", "line 10: RuntimeError: .*mat1 and mat2"),
+}
+
+
+@pytest.mark.parametrize("what", [*NETS, "no parameters", "a syntax error", "no import"])
+def test_a_net_that_cannot_be_trained(small_data, what):
+    source = """from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3072, n_classes)
+
+    def forward(self, images):
+        return images
+"""
+    if what in NETS:
+        statement, message = NETS[what]
+        source = source.replace("return images", statement)
+    elif what == "no parameters":
+        source = source.replace("        self.linear = nn.Linear(3072, n_classes)\n", "")
+        source = source.replace("return images", "return images.flatten(1)[:, :2]")
+        message = "the net has no parameters"
+    elif what == "a syntax error":
+        source += "    def (:\n"
+        message = r"is not valid Python: .*line 11"
+    else:
+        source = "import nothing_like_it\n" + source
+        message = "line 1: ModuleNotFoundError: No module named 'nothing_like_it'"
+    (small_data / "architectures" / "baseline.py").write_text(source)
+    for command in (["stages.train", "baseline"], ["scripts.check"]):
+        said = error_of(
+            run(
+                *["python", "-m", *command],
+                cwd=small_data,
+                check=False,
+                PYTHONPATH=str(ROOT),
+            )
+        )
+        assert re.search(message, said)
+        assert "architectures/baseline.py" in said
+    assert not (small_data / "models").exists()
+
+
+def test_a_loss_that_is_not_finite_names_the_cell_and_what_to_try(small_data):
+    edit_params(small_data, {"architectures.baseline.lr": 1e38})
+    said = error_of(stage("train", "baseline", folder=small_data))
+    assert re.fullmatch(
+        r"error: baseline seed [01]: the loss is (nan|inf) in epoch [12] with lr 1e\+38; "
+        "try a smaller lr",
+        said,
+    )
