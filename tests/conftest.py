@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from benchmark import cifar10, classes, params
@@ -35,6 +36,15 @@ SMALL = {
 }
 # No test depends on who runs it: git has neither a name nor settings.
 NOBODY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+# In a namespace of its own a process has no network, and can mount what it likes.
+UNSHARE = ["unshare", "--user", "--map-root-user"]
+NAMESPACES = (
+    bool(shutil.which("unshare"))
+    and not subprocess.run(
+        [*UNSHARE, "--mount", "--net", "true"], capture_output=True
+    ).returncode
+)
+WITHOUT_NETWORK = [*UNSHARE, "--net"] if NAMESPACES else []
 COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "commit"]
 
 
@@ -175,11 +185,20 @@ def official(
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository where `dvc repro` made everything once, small; all is committed."""
-    repository = copy_of_project(tmp_path_factory.mktemp("repository"))
-    edit_params(repository, SMALL)
-    run("dvc", "repro", cwd=repository, LOKY_MAX_CPU_COUNT="1")
-    run("git", "add", "-A", cwd=repository)
-    run("git", *COMMIT, "-q", "-m", "small run", cwd=repository)
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # what all processes of this run share
+    first = base / "small-run"
+    with FileLock(first.with_suffix(".lock")):
+        if not first.exists():
+            repository = copy_of_project(tmp_path_factory.mktemp("small") / "run")
+            edit_params(repository, SMALL)
+            run(*WITHOUT_NETWORK, "dvc", "repro", cwd=repository, LOKY_MAX_CPU_COUNT="1")
+            run("git", "add", "-A", cwd=repository)
+            run("git", *COMMIT, "-q", "-m", "small run", cwd=repository)
+            repository.rename(first)
+    repository = tmp_path_factory.mktemp("repository") / "run"
+    shutil.copytree(first, repository, symlinks=True)
     return repository
 
 

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,15 @@ import torch
 from benchmark import recipe
 from benchmark.errors import UserError
 from stages import validate
-from tests.conftest import ROOT, edit_params, run
+from tests.conftest import NAMESPACES, ROOT, UNSHARE, edit_params, run
 
-# Mounting needs no rights in a namespace of one's own, where the system grants that.
-UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
-MOUNTS = (
-    shutil.which("unshare")
-    and not subprocess.run([*UNSHARE, "true"], capture_output=True).returncode
-)
-needs_mounts = pytest.mark.skipif(not MOUNTS, reason="no user namespaces here")
+needs_mounts = pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
 
 
 def stage(*command, before="true", folder):
     """What a stage prints, run in a shell after `before`, with mounts of its own."""
     script = f"{before} && exec python -m stages.{' '.join(command)}"
-    namespace = UNSHARE if MOUNTS else []
+    namespace = [*UNSHARE, "--mount"] if NAMESPACES else []
     return run(
         *namespace, "sh", "-c", script, cwd=folder, check=False, PYTHONPATH=str(ROOT)
     )  # fmt: skip
