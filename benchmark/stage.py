@@ -26,19 +26,18 @@ def run(stage: Callable[[], None]) -> None:
         name = " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
         LOCKS.mkdir(parents=True, exist_ok=True)
         file = re.sub(r"\W+", "-", name)
-        lock = FileLock(LOCKS / f"{file}.lock")
+        lock, holder = FileLock(LOCKS / f"{file}.lock"), LOCKS / f"{file}.pid"
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            holder = Path(lock.lock_file).read_text()
             print(
-                f"{name}: process {holder} is still at it, left behind by another run; "
+                f"{name}: process {holder.read_text()} is at it for another run; "
                 "waiting for it to end",
                 file=sys.stderr,
                 flush=True,
             )
             lock.acquire()
-        Path(lock.lock_file).write_text(str(os.getpid()))
+        holder.write_text(str(os.getpid()))
         check_wanted()
         stage()
 
