@@ -13,6 +13,7 @@ import re
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from benchmark import dataset, errors, params, recipe, workers
+from benchmark import checkpoint, dataset, errors, params, recipe, workers
 from benchmark.cell import Cell, train_cell
 from benchmark.environment import computes_in_bf16, describe
 from benchmark.files import write_whole
@@ -127,6 +128,7 @@ def compare_ways(one: Cell, rounds: int, with_bf16: bool) -> Measured:
             for way, of_way in processes.items()
         }
         spent = processes["pipeline"][0].submit(time_by_kind, one).result()
+        checkpoint_seconds = processes["pipeline"][0].submit(time_to_save, one).result()
     flops = operations(one)
     return {
         "rates": rates,
@@ -135,6 +137,7 @@ def compare_ways(one: Cell, rounds: int, with_bf16: bool) -> Measured:
         "start_memory": start_memory,
         "flops": flops,
         "time_by_kind": spent,
+        "checkpoint_seconds": checkpoint_seconds,
     }
 
 
@@ -311,6 +314,23 @@ def time_by_kind(cell: Cell) -> dict[str, float]:
         )
         spent[kind] += event.self_cpu_time_total
     return {kind: spent[kind] / spent.total() for kind in (*KINDS, "rest")}
+
+
+def time_to_save(cell: Cell) -> float:
+    """Seconds that a checkpoint takes after an epoch, the median of nine."""
+    made = recipe.assemble(
+        cell.architecture, cell.n_classes, cell.settings, cell.lr, cell.seed
+    )
+    resumable = checkpoint.Resumable(
+        made.model, made.optimizer, None, torch.Generator(), torch.device("cpu")
+    )
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(9):
+            start = time.perf_counter()
+            checkpoint.save(Path(folder, "one.pt"), resumable.state())
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def growth_in_blocks(loaded: params.Params, rounds: int) -> Measured:

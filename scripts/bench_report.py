@@ -63,6 +63,12 @@ def share_of_peak(of_one: Measured) -> float:
     )
 
 
+def share_of_checkpoints(of_one: Measured, n_images: int) -> float:
+    """What a checkpoint adds to an epoch of one of the seeds side by side."""
+    of_each = statistics.median(of_one["rates"]["pipeline"]) / 2
+    return of_one["checkpoint_seconds"] * of_each / n_images
+
+
 def geometric_mean(measured: Measured, way: str = "pipeline") -> float:
     each = measured["architectures"].values()
     return statistics.geometric_mean(statistics.median(ratios(one, way)) for one in each)
@@ -72,6 +78,7 @@ def table(measured: Measured) -> str:
     """What was measured, as Markdown."""
     environment = measured["environment"]
     each = measured["architectures"]
+    n_images = images_of_an_epoch(params.load())
     with_bf16 = all("bf16" in one["rates"] for one in each.values())
     head = ["architecture", "notebook, images/s", "pipeline, images/s", "ratio"]
     head += ["bf16, images/s", "ratio"] if with_bf16 else []
@@ -79,6 +86,7 @@ def table(measured: Measured) -> str:
         "one seed, 2 threads, images/s",
         "GFLOP/s",
         "of peak",
+        "checkpoints",
         "notebook, MB",
         "pipeline, MB",
     ]
@@ -109,6 +117,7 @@ def table(measured: Measured) -> str:
             f"{rate['two_threads']:,.0f}",
             f"{rate['pipeline'] * sum(one['flops'].values()) / 1e9:,.0f}",
             f"{share_of_peak(one):.0%}",
+            f"{share_of_checkpoints(one, n_images):.1%}",
             f"{one['memory']['notebook'] / 1e6:,.0f}",
             f"{one['memory']['pipeline'] / 1e6:,.0f}",
         ]
@@ -133,6 +142,7 @@ def table(measured: Measured) -> str:
         f"{convolution:,.0f} in the convolution of res_deep's blocks, forward, both cores; "
         "measured in every round. of peak: the time that a net's operations take at that "
         "rate, to the time that they took.",
+        f"- checkpoints: what the one after each epoch adds to it, {n_images:,} images.",
         f"- memory is the peak of all processes of a way; {start:,.0f} MB of the "
         "pipeline's is two Pythons with torch imported.",
         *(["- bf16 was not timed: this processor has no instructions for it."]
@@ -154,12 +164,16 @@ def table(measured: Measured) -> str:
     return "\n".join([*lines, ""])
 
 
+def images_of_an_epoch(loaded: params.Params) -> int:
+    return IMAGES_A_CLASS * len(loaded.data.classes)
+
+
 def estimated_times(measured: Measured) -> list[str]:
     """How long the training of `make repro` takes at the measured rates."""
     loaded = params.load()
     if set(loaded.architectures) - set(measured["architectures"]):
         return []
-    n_images = IMAGES_A_CLASS * len(loaded.data.classes)
+    n_images = images_of_an_epoch(loaded)
 
     def minutes(way: str, seeds: int) -> float:
         return sum(

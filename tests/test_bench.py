@@ -15,6 +15,7 @@ def of_one(notebook, pipeline, **more):
         "memory": {"notebook": 5e8, "pipeline": 9e8},
         "start_memory": 8e8,
         "flops": {"matrix": 1e6, "convolution": 4e6},
+        "checkpoint_seconds": 0.5,
         "time_by_kind": dict.fromkeys(bench_report.KIND_COLOURS, 1 / 6),
         **more,
     }
@@ -66,7 +67,7 @@ def test_the_report(measured, workplace):
     assert (workplace / "docs/speed.md").read_text("utf-8") == table
     for name in ("speed", "profile", "growth"):
         assert (workplace / f"docs/{name}.png").read_bytes()[:4] == b"\x89PNG"
-    assert "| slow | 200 | 400 | **2.00** | 400 | 2 | 12% | 500 | 900 |" in table
+    assert "| slow | 200 | 400 | **2.00** | 400 | 2 | 12% | 1.0% | 500 | 900 |" in table
     assert "Geometric mean of the ratios: **4.00**; one seed on two threads 4.00." in table
     assert "bf16 was not timed" in table
 
@@ -91,6 +92,7 @@ def test_every_way_is_measured():
     assert found["memory"]["pipeline"] >= found["start_memory"] > 1e8
     assert sum(found["time_by_kind"].values()) == pytest.approx(1)
     assert found["time_by_kind"]["convolutions"] > 0.1
+    assert 0 < found["checkpoint_seconds"] < 1
 
 
 def test_operations_are_those_of_forward_and_backward():
