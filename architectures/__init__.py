@@ -18,5 +18,7 @@ setting.
 A net is written as the chapter draws it. What makes its training faster and changes
 nothing else (benchmark/pool_first.py, the layout of its tensors) is done from outside.
 Activations are put off until something asks for them, so a net that changes the input
-of tanh or ReLU in place after them is refused.
+of tanh or ReLU in place after them is refused. All that a net, a loss or a penalty
+remembers from batch to batch is in the net's parameters and buffers, and random numbers
+are torch's: only those go on where a training was cut off.
 """

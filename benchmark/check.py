@@ -3,6 +3,7 @@
 import torch
 
 from benchmark import errors, params, recipe
+from benchmark.pool_first import PoolFirst
 
 
 def check_net(loaded: params.Params, name: str) -> None:
@@ -17,12 +18,18 @@ def check_net(loaded: params.Params, name: str) -> None:
             )
             parameters = sum(parameter.numel() for parameter in net.parameters())
             with torch.no_grad():
-                scores = net.eval()(torch.zeros(1, 3, 32, 32))
+                scores = PoolFirst(net.eval())(torch.zeros(1, 3, 32, 32))
     except errors.UserError:
         raise
     except Exception as error:  # whatever such a file may raise
         cause = " ".join(str(error).split())
         raise errors.UserError(f"{file}: {type(error).__name__}: {cause}") from None
+    unsaved = {name for name, _ in net.named_buffers()} - net.state_dict().keys()
+    if unsaved:
+        raise errors.UserError(
+            f"{file}: {', '.join(sorted(unsaved))}: a buffer that is not persistent, "
+            "and so in no saved model; leave persistent=False out"
+        )
     if not parameters:
         raise errors.UserError(f"{file}: the net has no parameters, so none to train")
     shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores)

@@ -9,6 +9,7 @@ scored. It is no out of a stage, for DVC deletes those before the stage runs.
 import io
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import joblib
 import torch
 from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -33,32 +35,53 @@ SHARED = "CHECKPOINTS"
 FOLDER = "checkpoints"
 DIGEST_BYTES = sha256().digest_size
 
+SECONDS_OF_A_MONTH = 30 * 24 * 3600
+DVC_YAML = Path("dvc.yaml")
+
+# The parts of a Resumable, and what the cell adds.
+PARTS = {
+    "model",
+    "optimizer",
+    "schedule",
+    "order",
+    "cpu_random",
+    "device_random",
+    "environment",
+    "losses",
+    "val_accuracies",
+}
 State = dict[str, Any]
 
 
 def path_of(name: str, values: Mapping[str, Any]) -> Path | None:
     """checkpoints/<name>-<fingerprint>.pt, or None where none can be kept.
 
-    values: whatever the bytes depend on beside the code. The code is every file of the
-    project that this process has loaded. The folder is the repository's own, also
-    where DVC runs an experiment in a copy; workers of a cluster may not see it, so
-    there it is the one that CHECKPOINTS names.
+    values: whatever the bytes depend on beside the code. The code is what DVC trains
+    again for. The folder is the repository's own, also where DVC runs an experiment in
+    a copy; workers of a cluster may not see it, so there it is the one that
+    CHECKPOINTS names.
     """
-    named = os.environ.get(SHARED)
-    if not named and os.environ.get(workers.SCHEDULER):
+    if os.environ.get(workers.SCHEDULER) and not os.environ.get(SHARED):
         return None
-    folder = Path(os.environ.get("DVC_ROOT", "."), named or FOLDER).absolute()
     plain = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in values.items()}
-    fingerprint = joblib.hash((plain, _loaded_code()), hash_name="sha1")
-    return folder / f"{name}-{fingerprint[:16]}.pt"
+    code = _code_of(architecture=name.partition("-seed-")[0])
+    fingerprint = joblib.hash((plain, code), hash_name="sha1")
+    return _folder() / f"{name}-{fingerprint[:16]}.pt"
 
 
-def _loaded_code() -> dict[str, bytes]:
-    return {
-        name: Path(module.__file__).read_bytes()
-        for name, module in list(sys.modules.items())
-        if name.split(".")[0] in ("architectures", "benchmark") and module.__file__
-    }
+def _folder() -> Path:
+    named = os.environ.get(SHARED) or FOLDER
+    return Path(os.environ.get("DVC_ROOT", "."), named).absolute()
+
+
+def _code_of(architecture: str) -> dict[str, bytes]:
+    """The code that dvc.yaml names as what a training depends on."""
+    declared = YAML(typ="safe").load(DVC_YAML.read_bytes())
+    deps = [
+        dep.replace("${key}", architecture)
+        for dep in declared["stages"]["train"]["do"]["deps"]
+    ]
+    return {dep: Path(dep).read_bytes() for dep in deps if dep.endswith(".py")}
 
 
 @contextmanager
@@ -74,7 +97,7 @@ def held(path: Path | None, cell: str) -> Iterator[None]:
         return
     with _refusal_in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock_of(path))
+        lock = _lock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -152,30 +175,40 @@ def load(path: Path | None, environment: Environment | None = None) -> State | N
 
 
 def _read(path: Path) -> State | None:
+    """The state in the file, or None where it is damaged or holds something else."""
     content = path.read_bytes()
     digest, state = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     if sha256(state).digest() == digest:
         with suppress(Exception):  # torch raises anything where a file is none of its own
-            loaded: State = torch.load(
-                io.BytesIO(state), weights_only=True, map_location="cpu"
-            )
-            return loaded
+            loaded = torch.load(io.BytesIO(state), weights_only=True, map_location="cpu")
+            if isinstance(loaded, dict) and loaded.keys() >= PARTS:
+                return loaded
     return None
 
 
 def discard(architecture: str, seed: int, model: bytes) -> None:
-    """Remove the seed's checkpoints that have led to `model`, a state dict's bytes."""
-    folder = Path(os.environ.get("DVC_ROOT", "."), os.environ.get(SHARED) or FOLDER)
-    for path in folder.glob(f"{architecture}-seed-{seed}-*.pt"):
-        with held(path, f"{architecture} seed {seed}"):
-            state = load(path)
-            if state is not None and to_bytes(state["model"]) == model:
-                path.unlink()
-                _lock_of(path).unlink(missing_ok=True)
+    """Remove the seed's checkpoints that have led to `model`, a state dict's bytes.
+
+    Removed too is what nobody has gone on with for a month, and what is damaged. One
+    that another process is at stays.
+    """
+    for lock_file in _folder().glob(f"{architecture}-seed-{seed}-*.lock"):
+        path = lock_file.with_suffix(".pt")
+        with suppress(Timeout), _lock(path).acquire(timeout=0):
+            state = _read(path) if path.exists() else None
+            if state is None or to_bytes(state["model"]) == model or _is_old(path):
+                path.unlink(missing_ok=True)
+                with suppress(PermissionError):  # Windows keeps what is open
+                    lock_file.unlink()
 
 
-def _lock_of(path: Path) -> Path:
-    return path.with_suffix(".lock")
+def _is_old(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > SECONDS_OF_A_MONTH
+
+
+def _lock(path: Path) -> FileLock:
+    # Where the file system has no locks, an error is better than a file that stays.
+    return FileLock(path.with_suffix(".lock"), fallback_to_soft=False)
 
 
 @contextmanager
@@ -185,5 +218,5 @@ def _refusal_in_words(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{path.parent}: no checkpoint can be written ({error.strerror}); make room "
-            "or make it writable, and run it again: finished epochs are kept"
+            "or make it writable, and run it again: what was saved before is kept"
         ) from None

@@ -10,46 +10,51 @@ import psutil
 from filelock import FileLock, Timeout
 
 from benchmark import errors
+from benchmark.files import write_whole
 
 LOCKS = Path(".dvc/tmp/stages")
-SHELLS = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
+SHELLS = {"ash", "bash", "csh", "dash", "fish", "ksh", "nu", "sh", "tcsh", "zsh"}
 
 
 def run(stage: Callable[[], None]) -> None:
     """Run a stage's main function; what a user can cause ends it with one line.
 
-    A stage that a killed `dvc repro` left behind is still at work: the same stage,
-    started again, waits for it to end, so that the two never write one file at once.
+    A stage that a killed `dvc repro` left behind may still be at work: the same stage,
+    started again, waits for it to end.
     """
 
     def alone() -> None:
         name = " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
         LOCKS.mkdir(parents=True, exist_ok=True)
-        file = re.sub(r"\W+", "-", name)
-        lock, holder = FileLock(LOCKS / f"{file}.lock"), LOCKS / f"{file}.pid"
+        file = LOCKS / re.sub(r"\W+", "-", name)
+        lock = FileLock(file.with_suffix(".lock"), fallback_to_soft=False)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             print(
-                f"{name}: process {holder.read_text()} is at it for another run; "
-                "waiting for it to end",
+                f"{name}: another run is at this stage; waiting for it to end",
                 file=sys.stderr,
                 flush=True,
             )
             lock.acquire()
-        holder.write_text(str(os.getpid()))
         check_wanted()
         stage()
 
     errors.run(alone)
 
 
+def write(path: Path, content: bytes) -> None:
+    """Write an out of this stage whole, if anybody still waits for it."""
+    check_wanted()
+    write_whole(path, content)
+
+
 def check_wanted() -> None:
     """Raise UserError where the `dvc` that started this stage is gone.
 
-    What a stage writes after that could fall into the hands of another run.
+    What a stage writes after that would fall into the hands of another run.
     """
-    if _STARTED_BY is not None and not _STARTED_BY.is_running():
+    if "DVC_STAGE" in os.environ and _DVC not in psutil.Process().parents():
         raise errors.UserError(
             "dvc, which started this stage, is gone, so nothing is written; "
             "`dvc repro` goes on from here"
@@ -57,12 +62,14 @@ def check_wanted() -> None:
 
 
 def _dvc() -> psutil.Process | None:
-    """The process of dvc that runs this one as a stage, perhaps through a shell."""
-    if "DVC_ROOT" in os.environ:
-        for parent in psutil.Process().parents():
-            if parent.name() not in SHELLS:
-                return parent
+    """The process of dvc that runs this one, perhaps through a shell; None: it is gone."""
+    for parent in psutil.Process().parents():
+        # dvc and its stages are one group of processes.
+        if os.name == "posix" and os.getpgid(parent.pid) != os.getpgrp():
+            return None
+        if Path(parent.name()).stem not in SHELLS:
+            return parent
     return None
 
 
-_STARTED_BY = _dvc()
+_DVC = _dvc()

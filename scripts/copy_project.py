@@ -3,7 +3,10 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,6 +22,20 @@ def copy_project(folder: Path) -> None:
     git("add", "-A", folder=folder)
     somebody = ["-c", "user.name=Copy", "-c", "user.email=copy@localhost"]
     git(*somebody, "commit", "-q", "-m", "a copy", folder=folder)
+
+
+def edit_params(folder: Path, changes: Mapping[str, object]) -> None:
+    """Change dotted keys of folder/params.yaml."""
+    yaml = YAML()
+    path = folder / "params.yaml"
+    content = yaml.load(path)
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = content
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    yaml.dump(content, path)
 
 
 def git(*arguments: str, folder: Path) -> str:

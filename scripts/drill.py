@@ -25,12 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from ruamel.yaml import YAML
 from tqdm import tqdm
 
-from benchmark import errors
+from benchmark import errors, params
 from benchmark.files import write_whole
-from scripts.copy_project import copy_project
+from scripts.copy_project import copy_project, edit_params
 
 STAGES = ("download", "filter", "train", "export", "validate", "compare")
 ARCHITECTURES = ("baseline", "dropout")  # dropout draws random numbers as it trains
@@ -173,17 +172,9 @@ class Pipeline:
         self.wipe()
         with (self.folder / "architectures/__init__.py").open("a") as file:
             file.write(COUNTER)
-        yaml, path = YAML(), self.folder / "params.yaml"
-        params = yaml.load(path)
-        for key, value in SETTINGS.items():
-            *sections, last = key.split(".")
-            section = params
-            for name in sections:
-                section = section[name]
-            section[last] = value
-        for name in set(params["architectures"]) - set(ARCHITECTURES):
-            del params["architectures"][name]
-        yaml.dump(params, path)
+        architectures = params.load(self.folder / "params.yaml").architectures
+        few = {n: architectures[n].model_dump() for n in ARCHITECTURES}
+        edit_params(self.folder, SETTINGS | {"architectures": few})
 
     def wipe(self) -> None:
         """Go back to where nothing has run; DVC's cache goes too."""
@@ -279,7 +270,11 @@ class Run:
 
     def goes_on(self) -> bool:
         """Whether it still runs, asked every few milliseconds."""
-        time.sleep(0.01)
+        try:
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
         if time.monotonic() > self.deadline:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise errors.UserError(f"it hangs: see {self.log}")

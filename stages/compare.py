@@ -20,7 +20,6 @@ from matplotlib.ticker import (
 )
 
 from benchmark import errors, params, stage
-from benchmark.files import write_whole
 
 matplotlib.use("agg")  # files only, no window
 
@@ -49,7 +48,7 @@ def main() -> None:
     results = read(architectures)
     save(accuracy_comparison(results), PLOTS / "accuracy_comparison.png")
     save(loss_curves(results), PLOTS / "loss_curves.png")
-    write_whole(PLOTS / "results.md", results_table(results).encode())
+    stage.write(PLOTS / "results.md", results_table(results).encode())
 
 
 def read(architectures: list[str]) -> Results:
@@ -145,7 +144,7 @@ def save(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     plt.close(figure)
-    write_whole(path, buffer.getvalue())
+    stage.write(path, buffer.getvalue())
 
 
 def results_table(results: Results) -> str:

@@ -38,6 +38,7 @@ def main() -> None:
                 synthetic.draw(data.synthetic, aside)
             else:
                 bring(os.environ.get(MIRROR) or cifar10.URL, aside)
+            stage.check_wanted()
             cifar10.FOLDER.mkdir(exist_ok=True)
             for file in cifar10.OFFICIAL_MD5:
                 (aside / file).replace(cifar10.FOLDER / file)

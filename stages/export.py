@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from benchmark import errors, params, stage
-from benchmark.files import write_whole
 
 BASELINE = Path("models/baseline/seed-0.pt")
 EXPORTED = Path("data/birds_vs_airplanes.pt")
@@ -18,7 +17,7 @@ def main() -> None:
             f"{BASELINE}: cannot be read ({error.strerror}); "
             "bring it with `dvc repro train@baseline`"
         ) from None
-    write_whole(EXPORTED, state_dict)
+    stage.write(EXPORTED, state_dict)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from benchmark import cifar10, errors, params, stage
 from benchmark.dataset import CIFAR2
-from benchmark.files import write_whole
 
 
 def main() -> None:
@@ -35,7 +34,7 @@ def main() -> None:
         },
         buffer,
     )
-    write_whole(CIFAR2, buffer.getvalue())
+    stage.write(CIFAR2, buffer.getvalue())
     print(f"{CIFAR2}: {len(train_labels):,} + {len(val_labels):,} images", end=" ")
     print(f"of {', '.join(data.classes)}")
 

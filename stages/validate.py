@@ -3,6 +3,7 @@
 What is written here is all that comparisons and reports read: no model.
 """
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ from torch import nn
 
 from benchmark import checkpoint, dataset, errors, params, recipe, stage
 from benchmark.environment import choose_device
-from benchmark.files import write_whole
 from benchmark.scoring import accuracy, predict
 
 MODELS = Path("models")
@@ -35,13 +35,16 @@ def main() -> None:
     predictions = pd.DataFrame({"label": data.val_labels.tolist()})
     predictions.index.name = "example"
     scores = []
+    scored: dict[int, bytes] = {}
     files = sorted((MODELS / architecture).glob("seed-*.pt"), key=seed_of)
     if not files:
         raise errors.UserError(
             f"{MODELS / architecture}: no model; run `dvc repro train@{architecture}`"
         )
     for path in files:
-        load_state(model, path)
+        content = path.read_bytes()
+        load_state(model, content, path)
+        scored[seed_of(path)] = content
         predicted = predict(model, data.val_images)
         predictions[f"seed_{seed_of(path)}"] = predicted.tolist()
         scores.append(
@@ -61,24 +64,24 @@ def main() -> None:
     }
 
     results = RESULTS / architecture
-    write_whole(results / "predictions.csv", csv(predictions))
-    write_whole(results / "seeds.csv", csv(seeds))
+    stage.write(results / "predictions.csv", csv(predictions))
+    stage.write(results / "seeds.csv", csv(seeds))
     for name in ("loss_curve.csv", "environment.json"):
-        write_whole(results / name, (MODELS / architecture / name).read_bytes())
-    write_whole(
+        stage.write(results / name, (MODELS / architecture / name).read_bytes())
+    stage.write(
         METRICS / f"{architecture}.json", (json.dumps(metrics, indent=2) + "\n").encode()
     )
     # By now the models are recorded, and nobody needs to go on with their training.
-    for path in files:
-        checkpoint.discard(architecture, seed_of(path), path.read_bytes())
+    for seed, content in scored.items():
+        checkpoint.discard(architecture, seed, content)
     print(f"{architecture}: val accuracy {metrics['val_accuracy']:.4f}", end=" ")
     print(f"(train {metrics['train_accuracy']:.4f}), {len(seeds)} seed(s)")
 
 
-def load_state(model: nn.Module, path: Path) -> None:
-    """Load a state dict into `model`, on whatever device the model is."""
+def load_state(model: nn.Module, content: bytes, path: Path) -> None:
+    """Load the state dict that `path` holds into `model`, wherever the model is."""
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         model.load_state_dict(state)
     except Exception as error:  # torch raises anything where a file is none of its own
         cause = next(iter(str(error).splitlines()), type(error).__name__)

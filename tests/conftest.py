@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from ruamel.yaml import YAML
 
 from benchmark import cifar10, classes, params
-from scripts.copy_project import copy_project
+from scripts.copy_project import copy_project, edit_params
 
 torch.set_num_threads(1)
-# The tests train here, whatever cluster there is.
-os.environ.pop("DASK_SCHEDULER_ADDRESS", None)
+# The tests train here, whatever cluster there is, and whatever runs them.
+for name in ("DASK_SCHEDULER_ADDRESS", "CHECKPOINTS", "DVC_ROOT", "DVC_STAGE"):
+    os.environ.pop(name, None)
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = list(params.load(ROOT / "params.yaml").architectures)
@@ -72,20 +72,6 @@ def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> str
     return ran.stdout
 
 
-def edit_params(folder: Path, changes: dict[str, object]) -> None:
-    """Change dotted keys of folder/params.yaml."""
-    yaml = YAML()
-    path = folder / "params.yaml"
-    content = yaml.load(path)
-    for key, value in changes.items():
-        *sections, last = key.split(".")
-        section = content
-        for name in sections:
-            section = section[name]
-        section[last] = value
-    yaml.dump(content, path)
-
-
 def imported_files(file: Path, exempt: Collection[Path] = ()) -> set[Path]:
     """The project's files that `file` imports, and those that they import.
 
@@ -132,7 +118,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small_data(workplace):
-    """A workplace with params for a short training and random images."""
+    """A workplace with params for a short training, random images, and the code."""
+    shutil.copyfile(ROOT / "dvc.yaml", workplace / "dvc.yaml")
+    for package in ("benchmark", "stages"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, workplace / package, ignore=ignored)
     edit_params(
         workplace,
         {

@@ -2,12 +2,11 @@
 
 import dataclasses
 import hashlib
-import inspect
 import io
 import os
-import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from benchmark.cell import train_cell
 from benchmark.dataset import CIFAR2
 from benchmark.errors import UserError
 from stages import train
-from tests.conftest import ARCHITECTURES, ROOT, edit_params, run
+from tests.conftest import ARCHITECTURES, edit_params
 
 EPOCHS = 4
 
@@ -65,13 +64,14 @@ def test_cut_off_after_any_epoch_it_ends_the_same(name, small_cells, cut_off_aft
     whole = train_cell(dataclasses.replace(cell, checkpoint=None))
     assert len(whole["losses"]) == len(whole["val_accuracies"]) == EPOCHS
     for last in range(1, EPOCHS + 1):
-        cut_off_after(last)
+        trained = cut_off_after(last)
         with pytest.raises(CutOffError):
             train_cell(cell)
+        assert trained == [last]  # no epoch is repeated
         torch.rand(7)
     trained = cut_off_after(None)
     assert train_cell(cell) == whole
-    assert trained == []  # it was cut off four times, and no epoch was repeated
+    assert trained == []
 
 
 def schedule(optimizer, steps):
@@ -140,23 +140,26 @@ def test_changed_images_never_go_on_from_others(small_data):
 
 
 @pytest.mark.parametrize(
-    "file", ["architectures/dropout.py", "benchmark/training.py", "benchmark/cell.py"]
+    "file",
+    [
+        "architectures/dropout.py",
+        "benchmark/cell.py",
+        "benchmark/training.py",
+        "stages/train.py",
+    ],
 )
 def test_changed_code_never_goes_on_from_other_code(small_data, file):
-    # In a process of its own, as a stage is, and from a copy of the code.
-    for package in ("benchmark", "stages"):
-        shutil.copytree(ROOT / package, small_data / package)
-    code = "from paths import paths_of; print(*paths_of('dropout'))"
-    (small_data / "paths.py").write_text(
-        "from benchmark import params\nfrom stages import train\n\n"
-        + inspect.getsource(paths_of)
-    )
-    before = run("python", "-c", code, cwd=small_data)
-    assert run("python", "-c", code, cwd=small_data) == before
+    before = paths_of("dropout")
     with (small_data / file).open("a") as edited:
         edited.write("\n# edited\n")
-    after = run("python", "-c", code, cwd=small_data)
-    assert not set(after.split()) & set(before.split())
+    assert not set(paths_of("dropout")) & set(before)
+
+
+def test_another_architectures_code_makes_no_difference(small_data):
+    before = paths_of("dropout")
+    with (small_data / "architectures/width.py").open("a") as edited:
+        edited.write("\n# edited\n")
+    assert paths_of("dropout") == before
 
 
 class RunsCode:
@@ -172,6 +175,8 @@ def damages():
     """Functions that make another file out of a checkpoint, by name."""
     evil = io.BytesIO()
     torch.save({"model": RunsCode()}, evil)
+    listed = io.BytesIO()
+    torch.save([1, 2], listed)
     return {
         "cut short": lambda content: content[:-100],
         "empty": lambda content: b"",
@@ -180,6 +185,7 @@ def damages():
         ),
         "a pickle that would run code": lambda content: with_digest(evil.getvalue()),
         "no pickle": lambda content: with_digest(b"hello"),
+        "a list": lambda content: with_digest(listed.getvalue()),
     }
 
 
@@ -227,20 +233,20 @@ with checkpoint.held(Path(sys.argv[1]), "it"):
 """
 
 
-def test_one_process_at_a_time(small_cells, cut_off_after):
-    cell = small_cells("baseline")[0]
-    other = subprocess.Popen(
+def hold(cell):
+    """A process that has, or waits for, the cell's lock."""
+    return subprocess.Popen(
         [sys.executable, "-c", HOLD, str(cell.checkpoint)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-    )
-    assert other.stdout.readline() == b"held\n"
-    waits = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(cell.checkpoint)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def test_one_process_at_a_time(small_cells, cut_off_after):
+    cell = small_cells("baseline")[0]
+    other = hold(cell)
+    assert other.stdout.readline() == b"held\n"
+    waits = hold(cell)
     said = b"it: another process trains it; waiting for that one to end\n"
     assert waits.stderr.readline() == said
     other.kill()  # the lock of a process that dies is free
@@ -263,6 +269,36 @@ def test_what_has_served_is_removed_and_nothing_else(small_cells, cut_off_after)
         checkpoint.discard("baseline", cell.seed, trained["model"])
     left = {path.name for path in done.checkpoint.parent.iterdir()}
     assert left == {not_done.checkpoint.name, not_done.checkpoint.with_suffix(".lock").name}
+
+
+def test_what_another_process_is_at_stays_and_nobody_waits(small_cells, cut_off_after):
+    cell = small_cells("baseline")[0]
+    cut_off_after(None)
+    trained = train_cell(cell)
+    other = hold(cell)
+    assert other.stdout.readline() == b"held\n"
+    checkpoint.discard("baseline", cell.seed, trained["model"])
+    assert cell.checkpoint.exists()
+    other.kill()
+    other.communicate()
+    checkpoint.discard("baseline", cell.seed, trained["model"])
+    assert not list(cell.checkpoint.parent.iterdir())
+
+
+def test_what_is_damaged_or_a_month_old_is_removed(small_cells, cut_off_after):
+    damaged, old = small_cells("baseline")
+    cut_off_after(2)
+    for cell in (damaged, old):
+        with pytest.raises(CutOffError):
+            train_cell(cell)
+        checkpoint.discard("baseline", cell.seed, b"another model")
+        assert cell.checkpoint.exists()
+    damaged.checkpoint.write_bytes(b"")
+    month_ago = time.time() - 31 * 24 * 3600
+    os.utime(old.checkpoint, (month_ago, month_ago))
+    for cell in (damaged, old):
+        checkpoint.discard("baseline", cell.seed, b"another model")
+    assert not list(old.checkpoint.parent.iterdir())
 
 
 def test_where_checkpoints_are(small_data, monkeypatch):

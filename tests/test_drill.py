@@ -1,4 +1,4 @@
-"""The drill: five kills of a real pipeline, and a fault that it has to find."""
+"""The drill: five kills of a real pipeline."""
 
 import random
 
@@ -10,7 +10,6 @@ from scripts import drill
 @pytest.fixture
 def small(monkeypatch):
     """The drill with shorter trainings."""
-    monkeypatch.setattr(drill, "ARCHITECTURES", ("baseline", "dropout"))
     monkeypatch.setattr(drill, "EPOCHS", 10)
     monkeypatch.setitem(drill.SETTINGS, "train.epochs", 10)
 

@@ -144,11 +144,9 @@ def saved(value):
 )
 def test_a_file_that_is_no_model_is_one_line(workplace, content):
     path = Path("models/baseline/seed-0.pt")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
     model = recipe.build_model(recipe.find("baseline"), 2, {})
     with pytest.raises(UserError, match=r"seed-0\.pt: is not a state dict .*--force"):
-        validate.load_state(model, path)
+        validate.load_state(model, content, path)
     assert not Path("it-ran").exists()
 
 
@@ -187,6 +185,11 @@ NETS = {
         r"scores of shape \(2,\); needed is \(1, 2\)",
     ),
     "no tensor": ("return [1, 2]", r"scores of shape .*list.*; needed is \(1, 2\)"),
+    "a buffer": (
+        "self.register_buffer('seen', images, persistent=False)\n"
+        "        return self.linear(images.flatten(1))",
+        "seen: a buffer that is not persistent",
+    ),
     "an error": ("return self.linear(images)", "line 10: RuntimeError: .*mat1 and mat2"),
 }
 
