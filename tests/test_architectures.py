@@ -180,19 +180,6 @@ def test_three_forms_of_the_baseline_are_equal_to_the_bit(name, form):
         assert torch.equal(p, q) and torch.equal(p.grad, q.grad)
 
 
-@pytest.mark.parametrize("activation", [torch.tanh, torch.relu])
-def test_pooling_first_is_equal_to_the_bit(activation):
-    generator = torch.Generator().manual_seed(0)
-    one = torch.randn(16, 8, 32, 32, generator=generator, requires_grad=True)
-    other = one.detach().clone().requires_grad_()
-    pooled_last = F.max_pool2d(activation(one), 2)
-    pooled_first = activation(F.max_pool2d(other, 2))
-    assert torch.equal(pooled_last, pooled_first)
-    pooled_last.square().sum().backward()
-    pooled_first.square().sum().backward()
-    assert torch.equal(one.grad, other.grad)
-
-
 def test_weight_decay_is_the_l2_penalty():
     images, labels = batch(64)
 

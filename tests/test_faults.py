@@ -4,14 +4,17 @@ import io
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import architectures
 from benchmark import recipe
 from benchmark.errors import UserError
-from stages import validate
+from scripts import check
+from stages import train, validate
 from tests.conftest import NAMESPACES, ROOT, UNSHARE, edit_params, run
 
 needs_mounts = pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
@@ -194,9 +197,7 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("what", [*NETS, "no parameters", "a syntax error", "no import"])
-def test_a_net_that_cannot_be_trained(small_data, what):
-    source = """from torch import nn
+LINEAR = """from torch import nn
 
 
 class Net(nn.Module):
@@ -207,32 +208,53 @@ class Net(nn.Module):
     def forward(self, images):
         return images
 """
-    if what in NETS:
-        statement, message = NETS[what]
-        source = source.replace("return images", statement)
-    elif what == "no parameters":
-        source = source.replace("        self.linear = nn.Linear(3072, n_classes)\n", "")
-        source = source.replace("return images", "return images.flatten(1)[:, :2]")
-        message = "the net has no parameters"
-    elif what == "a syntax error":
-        source += "    def (:\n"
-        message = r"is not valid Python: .*line 11"
-    else:
-        source = "import nothing_like_it\n" + source
-        message = "line 1: ModuleNotFoundError: No module named 'nothing_like_it'"
+
+
+@pytest.fixture
+def by(small_data, monkeypatch):
+    """A function that gives the one line with which a script refuses an architecture."""
+    monkeypatch.setattr(architectures, "__path__", [str(small_data / "architectures")])
+
+    def by(script, source):
+        (small_data / "architectures" / "baseline.py").write_text(source)
+        monkeypatch.delitem(sys.modules, "architectures.baseline", raising=False)
+        monkeypatch.setattr(sys, "argv", [script.__name__, "baseline"])
+        with pytest.raises(UserError) as raised:
+            script.main()
+        monkeypatch.delitem(sys.modules, "architectures.baseline", raising=False)
+        assert not (small_data / "models").exists()
+        return str(raised.value)
+
+    return by
+
+
+@pytest.mark.parametrize("script", [train, check], ids=["train", "check"])
+@pytest.mark.parametrize("what", NETS)
+def test_a_net_that_cannot_be_trained(by, script, what):
+    statement, message = NETS[what]
+    said = by(script, LINEAR.replace("return images", statement))
+    assert re.search(message, said)
+    assert "architectures/baseline.py" in said
+
+
+@pytest.mark.parametrize("script", [train, check], ids=["train", "check"])
+def test_a_file_that_holds_no_net(by, script):
+    said = by(script, LINEAR + "    def (:\n")
+    assert re.search(r"architectures/baseline.py is not valid Python: .*line 11", said)
+    said = by(script, "import nothing_like_it\n" + LINEAR)
+    assert "architectures/baseline.py, line 1: ModuleNotFoundError: No module" in said
+    source = LINEAR.replace("        self.linear = nn.Linear(3072, n_classes)\n", "")
+    said = by(script, source.replace("return images", "return images.flatten(1)[:, :2]"))
+    assert said == (
+        "architectures/baseline.py: the net has no parameters, so none to train"
+    )
+
+
+def test_of_a_net_that_cannot_be_trained_one_line_is_shown(small_data):
+    source = LINEAR.replace("return images", "return self.linear(images)")
     (small_data / "architectures" / "baseline.py").write_text(source)
-    for command in (["stages.train", "baseline"], ["scripts.check"]):
-        said = error_of(
-            run(
-                *["python", "-m", *command],
-                cwd=small_data,
-                check=False,
-                PYTHONPATH=str(ROOT),
-            )
-        )
-        assert re.search(message, said)
-        assert "architectures/baseline.py" in said
-    assert not (small_data / "models").exists()
+    said = error_of(stage("train", "baseline", folder=small_data))
+    assert "architectures/baseline.py, line 10: RuntimeError: " in said
 
 
 def test_a_loss_that_is_not_finite_names_the_cell_and_what_to_try(small_data):
