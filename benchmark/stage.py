@@ -64,9 +64,6 @@ def check_wanted() -> None:
 def _dvc() -> psutil.Process | None:
     """The process of dvc that runs this one, perhaps through a shell; None: it is gone."""
     for parent in psutil.Process().parents():
-        # dvc and its stages are one group of processes.
-        if os.name == "posix" and os.getpgid(parent.pid) != os.getpgrp():
-            return None
         if Path(parent.name()).stem not in SHELLS:
             return parent
     return None
