@@ -19,12 +19,12 @@ from typing import Any
 
 import joblib
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from benchmark import workers
+from benchmark import locks, workers
 from benchmark.environment import Environment
 from benchmark.errors import UserError
 from benchmark.files import write_whole
@@ -96,21 +96,9 @@ def held(path: Path | None, cell: str) -> Iterator[None]:
         yield
         return
     with _refusal_in_words(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(
-                f"{cell}: another process trains it; waiting for that one to end",
-                file=sys.stderr,
-                flush=True,
-            )
-            lock.acquire()
-    try:
+        lock = locks.take(path, busy=f"{cell}: another process trains it")
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)
@@ -194,7 +182,7 @@ def discard(architecture: str, seed: int, model: bytes) -> None:
     """
     for lock_file in _folder().glob(f"{architecture}-seed-{seed}-*.lock"):
         path = lock_file.with_suffix(".pt")
-        with suppress(Timeout), _lock(path).acquire(timeout=0):
+        with suppress(Timeout), locks.lock_of(path).acquire(timeout=0):
             state = _read(path) if path.exists() else None
             if state is None or to_bytes(state["model"]) == model or _is_old(path):
                 path.unlink(missing_ok=True)
@@ -204,11 +192,6 @@ def discard(architecture: str, seed: int, model: bytes) -> None:
 
 def _is_old(path: Path) -> bool:
     return time.time() - path.stat().st_mtime > SECONDS_OF_A_MONTH
-
-
-def _lock(path: Path) -> FileLock:
-    # Where the file system has no locks, an error is better than a file that stays.
-    return FileLock(path.with_suffix(".lock"), fallback_to_soft=False)
 
 
 @contextmanager

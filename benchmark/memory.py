@@ -5,7 +5,6 @@ import sys
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-NEVER = -1
 ONE_GIB = 1 << 30
 MOST_OF_OLD_GLIBC = 1 << 25  # before 2.35
 
@@ -25,4 +24,4 @@ def keep_freed_memory() -> None:
         return
     # The second call alone would fix the first threshold at its small default.
     if mallopt(M_MMAP_THRESHOLD, ONE_GIB) or mallopt(M_MMAP_THRESHOLD, MOST_OF_OLD_GLIBC):
-        mallopt(M_TRIM_THRESHOLD, NEVER)
+        mallopt(M_TRIM_THRESHOLD, ONE_GIB)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
 
-from benchmark import errors
+from benchmark import errors, locks
 from benchmark.files import write_whole
 
 LOCKS = Path(".dvc/tmp/stages")
@@ -25,20 +24,10 @@ def run(stage: Callable[[], None]) -> None:
 
     def alone() -> None:
         name = " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
-        LOCKS.mkdir(parents=True, exist_ok=True)
-        file = LOCKS / re.sub(r"\W+", "-", name)
-        lock = FileLock(file.with_suffix(".lock"), fallback_to_soft=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(
-                f"{name}: another run is at this stage; waiting for it to end",
-                file=sys.stderr,
-                flush=True,
-            )
-            lock.acquire()
-        check_wanted()
-        stage()
+        place = LOCKS / re.sub(r"\W+", "-", name)
+        with locks.take(place, busy=f"{name}: another run is at this stage"):
+            check_wanted()
+            stage()
 
     errors.run(alone)
 
@@ -64,6 +53,9 @@ def check_wanted() -> None:
 def _dvc() -> psutil.Process | None:
     """The process of dvc that runs this one, perhaps through a shell; None: it is gone."""
     for parent in psutil.Process().parents():
+        # dvc and its stages are one group of processes.
+        if os.name == "posix" and os.getpgid(parent.pid) != os.getpgrp():
+            return None
         if Path(parent.name()).stem not in SHELLS:
             return parent
     return None

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,13 @@ def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> str
     )
     assert not check or ran.returncode == 0, ran.stdout
     return ran.stdout
+
+
+class RunsCode:
+    """Unpickled, it makes a folder."""
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, ("it-ran",)
 
 
 def imported_files(file: Path, exempt: Collection[Path] = ()) -> set[Path]:

@@ -18,7 +18,7 @@ from benchmark.cell import train_cell
 from benchmark.dataset import CIFAR2
 from benchmark.errors import UserError
 from stages import train
-from tests.conftest import ARCHITECTURES, edit_params
+from tests.conftest import ARCHITECTURES, RunsCode, edit_params
 
 EPOCHS = 4
 
@@ -162,11 +162,6 @@ def test_another_architectures_code_makes_no_difference(small_data):
     assert paths_of("dropout") == before
 
 
-class RunsCode:
-    def __reduce__(self):
-        return os.mkdir, ("it-ran",)
-
-
 def with_digest(content):
     return hashlib.sha256(content).digest() + content
 
@@ -247,7 +242,7 @@ def test_one_process_at_a_time(small_cells, cut_off_after):
     other = hold(cell)
     assert other.stdout.readline() == b"held\n"
     waits = hold(cell)
-    said = b"it: another process trains it; waiting for that one to end\n"
+    said = b"it: another process trains it; waiting for it to end\n"
     assert waits.stderr.readline() == said
     other.kill()  # the lock of a process that dies is free
     assert waits.stdout.readline() == b"held\n"

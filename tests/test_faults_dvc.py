@@ -1,23 +1,30 @@
 """What can go wrong with the files and processes of a whole run."""
 
-import re
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from tests.conftest import NAMESPACES, run
-from tests.test_pipeline import modified
+from tests.conftest import NAMESPACES, NOBODY, UNSHARE, WITHOUT_NETWORK, edit_params, run
+from tests.test_pipeline import modified, ran
 
 MODEL = "models/baseline/seed-0.pt"
 
 
-def ran(printed):
-    return set(re.findall(r"Running stage '(.+)'", printed))
-
-
 @pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
 def test_a_run_needs_no_network(small_run):
-    # It was made without one: tests/conftest.py.
+    """The fixture made everything in such a namespace; this one shows what that is."""
     assert (small_run / "metrics" / "baseline.json").exists()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reach = f"import socket; socket.create_connection({server.getsockname()!r}, 5)"
+        assert run("python", "-c", reach, cwd=small_run) == ""
+        said = run(*WITHOUT_NETWORK, "python", "-c", reach, cwd=small_run, check=False)
+    assert "Network is unreachable" in said
 
 
 def cut(content):
@@ -49,3 +56,72 @@ def test_a_damaged_out_is_made_good(scratch, name, damage):
     assert path.read_bytes() == content
     assert "Traceback" not in printed
     assert modified(scratch) == set()
+
+
+def test_damaged_in_the_cache_too_it_is_trained_again(scratch):
+    path = scratch / MODEL
+    content = path.read_bytes()
+    lock = YAML(typ="safe").load(scratch / "dvc.lock")
+    [out] = [d for d in lock["stages"]["export"]["deps"] if d["path"] == MODEL]
+    cached = scratch / ".dvc/cache/files/md5" / out["md5"][:2] / out["md5"][2:]
+    assert cached.read_bytes() == content
+    for each in (path, cached):
+        each.chmod(0o644)
+        each.write_bytes(flip(content))
+    printed = run("dvc", "repro", cwd=scratch)
+    assert "train@baseline" in ran(printed)
+    assert path.read_bytes() == cached.read_bytes() == content
+    assert modified(scratch) == set()
+
+
+def start(folder):
+    here = str(Path(sys.executable).parent)
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "validate@baseline"],
+        cwd=folder,
+        env=os.environ | NOBODY | {"PATH": os.pathsep.join([here, os.environ["PATH"]])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture
+def no_checkpoints(scratch):
+    """No checkpoint of an earlier test: one that trained to the bytes that were there."""
+    shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
+
+
+def test_two_runs_at_once(scratch, no_checkpoints):
+    edit_params(scratch, {"train.epochs": 3})
+    both = [start(scratch), start(scratch)]
+    printed = [process.communicate()[0] for process in both]
+    for process, said in zip(both, printed, strict=True):
+        assert "Traceback" not in said
+        assert process.returncode == 0 or "ERROR" in said
+    assert any(process.returncode == 0 for process in both)
+    run("dvc", "repro", "validate@baseline", cwd=scratch)
+    made = [scratch / MODEL, scratch / "results/baseline/predictions.csv"]
+    contents = [path.read_bytes() for path in made]
+    shutil.rmtree(scratch / "checkpoints")
+    for name in ("train@baseline", "validate@baseline"):
+        run("dvc", "repro", "--force", "--single-item", name, cwd=scratch)
+    assert [path.read_bytes() for path in made] == contents
+    assert not [s for s in modified(scratch) if s.endswith("@baseline")]
+    assert not list((scratch / "checkpoints").glob("*"))
+
+
+@pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
+def test_what_was_trained_survives_a_full_cache(scratch, no_checkpoints):
+    edit_params(scratch, {"train.epochs": 4})
+    train = "dvc repro --single-item train@baseline"
+    full = "mount -t tmpfs -o size=20k full .dvc/cache/files/md5"
+    printed = run(
+        *[*UNSHARE, "--mount", "sh", "-c", f"{full} && {train}"],
+        cwd=scratch, check=False,
+    )  # fmt: skip
+    assert "ERROR" in printed and "No space left on device" in printed
+    again = run("dvc", "repro", "validate@baseline", cwd=scratch)
+    for seed in (0, 1):
+        assert f"baseline seed {seed}: goes on after epoch 4/4" in again
+    assert not list((scratch / "checkpoints").glob("*"))

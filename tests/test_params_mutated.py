@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from benchmark import errors, params, recipe
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT, edit_params, run
 
 COMMITTED = YAML(typ="safe").load(ROOT / "params.yaml")
 NAMES = st.sampled_from(["lr", "epochs", "seeds", "n_chans", "p", "baseline", "model"])
@@ -125,16 +125,7 @@ THROUGH_DVC = [
 
 @pytest.mark.parametrize(("key", "value"), THROUGH_DVC, ids=[k for k, _ in THROUGH_DVC])
 def test_through_dvc(scratch, key, value):
-    before = run("git", "status", "--porcelain", cwd=scratch)
-    assert before == ""
-    yaml = YAML()
-    content = yaml.load(scratch / "params.yaml")
-    *sections, last = key.split(".")
-    at = content
-    for section in sections:
-        at = at[section]
-    at[last] = value
-    yaml.dump(content, scratch / "params.yaml")
+    edit_params(scratch, {key: value})
     printed = run("dvc", "repro", cwd=scratch, check=False)
     assert (
         len(re.findall(rf"^error: params.yaml: {re.escape(key)}\b.*", printed, re.M)) == 1

@@ -303,6 +303,7 @@ EXEMPT = {
     "benchmark/checkpoint.py": "going on gives the bytes of never having stopped",
     "benchmark/errors.py": "words of errors",
     "benchmark/files.py": "moves bytes, makes none",
+    "benchmark/locks.py": "one process at a time",
     "benchmark/memory.py": "keeps freed memory: speed alone",
     "benchmark/params.py": "checks params; the values are DVC params of the stages",
     "benchmark/progress.py": "shows how far a training is",

@@ -92,6 +92,13 @@ def test_once_dvc_is_gone_the_stage_writes_nothing(start, tmp_path, command):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_stage_that_dvc_did_not_live_to_see_does_nothing(start, tmp_path):
+    command = f"sleep 1; {sys.executable} work.py 0"
+    said = start("dvc.py", "dies", command, DVC_STAGE="work").communicate()[0]
+    assert said.startswith("error: dvc, which started this stage, is gone")
+    assert not (tmp_path / "out").exists()
+
+
 WORKERS = """
 import time
 from benchmark import workers
