@@ -273,6 +273,8 @@ def growth(measured: Measured) -> Figure:
         axes.set_xlim(0, max(at) * 1.08)
         axes.set_ylim(0, max(times) * 1.15)
         axes.set_xticks(at, [f"{x:,}" for x in at])
+        if max(at) >= 1000:  # long labels, side by side
+            axes.tick_params("x", rotation=40)
         axes.set_xlabel(title.partition(": ")[2])
         axes.set_ylabel(unit)
         within = math.ceil(farthest(seconds, line) * 100)
