@@ -20,6 +20,8 @@ torch.set_num_threads(1)
 # The tests train here, whatever cluster there is, and whatever runs them.
 for name in ("DASK_SCHEDULER_ADDRESS", "CHECKPOINTS", "DVC_ROOT", "DVC_STAGE"):
     os.environ.pop(name, None)
+# Seeds in turn, in the stage's own process: no others to start, each with its torch.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = list(params.load(ROOT / "params.yaml").architectures)
@@ -190,7 +192,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not first.exists():
             repository = copy_of_project(tmp_path_factory.mktemp("small") / "run")
             edit_params(repository, SMALL)
-            run(*WITHOUT_NETWORK, "dvc", "repro", cwd=repository, LOKY_MAX_CPU_COUNT="1")
+            run(*WITHOUT_NETWORK, "dvc", "repro", cwd=repository)
             run("git", "add", "-A", cwd=repository)
             run("git", *COMMIT, "-q", "-m", "small run", cwd=repository)
             repository.rename(first)

@@ -9,7 +9,8 @@ from scripts import drill
 
 @pytest.fixture
 def small(monkeypatch):
-    """The drill with shorter trainings."""
+    """The drill with shorter trainings, two side by side."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     monkeypatch.setattr(drill, "EPOCHS", 10)
     monkeypatch.setitem(drill.SETTINGS, "train.epochs", 10)
 

@@ -19,12 +19,13 @@ from tests.conftest import NAMESPACES, ROOT, UNSHARE, RunsCode, edit_params, run
 needs_mounts = pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
 
 
-def stage(*command, before="true", folder):
+def stage(*command, before="true", folder, processes=1):
     """What a stage prints, run in a shell after `before`, with mounts of its own."""
     script = f"{before} && exec python -m stages.{' '.join(command)}"
     namespace = [*UNSHARE, "--mount"] if NAMESPACES else []
     return run(
-        *namespace, "sh", "-c", script, cwd=folder, check=False, PYTHONPATH=str(ROOT)
+        *namespace, "sh", "-c", script,
+        cwd=folder, check=False, PYTHONPATH=str(ROOT), LOKY_MAX_CPU_COUNT=str(processes),
     )  # fmt: skip
 
 
@@ -147,14 +148,24 @@ def test_a_file_that_is_no_model_is_one_line(workplace, content):
     assert not Path("it-ran").exists()
 
 
+# Seed 1 falls in its second epoch, once seed 0 has trained its first.
 ONE_SEED_FALLS = """
+import time
+from pathlib import Path
+
+import torch
+
+
 class Net(Net):
     batches = 0
 
     def forward(self, images):
         self.batches += 1
         if self.training and torch.initial_seed() == 1 and self.batches > 4:
-            raise ValueError("out of luck")
+            for _ in range(600):
+                if list(Path("checkpoints").glob("baseline-seed-0-*.pt")):
+                    raise ValueError("out of luck")
+                time.sleep(0.1)
         return super().forward(images)
 """
 
@@ -163,10 +174,10 @@ def test_an_architecture_that_raises_in_one_seed(small_data):
     file = small_data / "architectures" / "baseline.py"
     lines = file.read_text().count("\n")
     with file.open("a") as code:
-        code.write("\nimport torch\n" + ONE_SEED_FALLS)
-    said = error_of(stage("train", "baseline", folder=small_data))
+        code.write(ONE_SEED_FALLS)
+    said = error_of(stage("train", "baseline", folder=small_data, processes=2))
     assert said == (
-        f"error: baseline seed 1: architectures/baseline.py, line {lines + 10}: "
+        f"error: baseline seed 1: architectures/baseline.py, line {lines + 16}: "
         "ValueError: out of luck"
     )
     assert not (small_data / "models").exists()

@@ -222,9 +222,8 @@ def test_a_picture_is_edited_in_a_clone_with_no_cache(clone):
 
 def test_an_experiment_trains_what_it_changes_and_the_diff_shows_it(scratch):
     printed = run(
-        "dvc", "exp", "run", "-S", "model.n_blocks=3", "-S", "train.seeds=2",
-        cwd=scratch, LOKY_MAX_CPU_COUNT="1",
-    )  # fmt: skip
+        "dvc", "exp", "run", "-S", "model.n_blocks=3", "-S", "train.seeds=2", cwd=scratch
+    )
     assert ran(printed) == {"train@res_deep", "validate@res_deep", "compare"}
     diff = run("dvc", "metrics", "diff", "--md", cwd=scratch)
     assert "| metrics/res_deep.json | params" in diff.replace("  ", " ")
@@ -239,7 +238,7 @@ def test_a_sweep_of_queued_experiments(scratch):
         for n in blocks:
             run("dvc", "exp", "run", "--queue", "-n", f"blocks-{n}",
                 "-S", f"model.n_blocks={n}", cwd=scratch)  # fmt: skip
-        run("dvc", "queue", "start", "-j", "2", cwd=scratch, LOKY_MAX_CPU_COUNT="1")
+        run("dvc", "queue", "start", "-j", "2", cwd=scratch)
         end = time.monotonic() + 900
         while re.search("Queued|Running", run("dvc", "queue", "status", cwd=scratch)):
             assert time.monotonic() < end
