@@ -252,6 +252,8 @@ class Run:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.log = pipeline.logs / f"{time.monotonic_ns()}.log"
+        # A shell lets what it starts in the background ignore SIGINT, and so do children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         here = str(Path(sys.executable).parent)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
