@@ -82,8 +82,7 @@ def test_the_time_of_the_whole_benchmark(measured):
     assert f"{2 * minutes:.0f} minutes with two" in line
 
 
-def test_every_way_is_measured(monkeypatch):
-    monkeypatch.setattr(bench, "CORES", 1)  # fewer processes to start
+def test_every_way_is_measured():
     loaded = params.load(ROOT / "params.yaml")
     cell = bench.make_cell(loaded, "res", 128, n_chans=4)
     found = bench.compare_ways(cell, rounds=1, with_bf16=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,16 +100,15 @@ def cells(name):
     return [dataclasses.replace(cell, checkpoint=None) for cell in found]
 
 
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def trained_here(name):
-    """The bytes of the models that this process trains, by file."""
-    return {f"seed-{c.seed}.pt": train_cell(c)["model"] for c in cells(name)}
-
-
-def models(folder, name):
-    """What the train stage left, by file."""
-    return {
-        path.name: path.read_bytes() for path in (folder / "models" / name).glob("*.pt")
-    }
+    """The files that the train stage writes of what this process trains."""
+    folder = Path("here") / name
+    stage_train.write(folder, [train_cell(cell) for cell in cells(name)])
+    return files_in(folder)
 
 
 def test_the_same_bytes_as_here(small_data, scheduler, folder):
@@ -121,10 +121,12 @@ def test_the_same_bytes_as_here(small_data, scheduler, folder):
             name: list(cluster.run(train_cell, cells(name), scheduler)) for name in names
         }
     assert f"2 tasks for the 2 workers of {scheduler}" in printed
-    assert models(small_data, "dropout") == trained_here("dropout")
+    here = trained_here("dropout")
+    assert len(here) == 4
+    assert files_in(small_data / "models" / "dropout") == here
     for name in names:
-        found = {f"seed-{each['seed']}.pt": each["model"] for each in there[name]}
-        assert found == trained_here(name)
+        found = sorted(there[name], key=lambda each: each["seed"])
+        assert found == [train_cell(cell) for cell in cells(name)]
     logs = [(folder / f"{worker}.log").read_text() for worker in ("one", "two")]
     assert all(log.count("epoch 2/2") == 4 for log in logs)
 
@@ -147,7 +149,7 @@ def test_a_worker_killed_in_the_middle_costs_its_cell_alone(small_data, schedule
             assert running.wait(timeout=300) == 0
         finally:
             running.kill()
-    assert models(small_data, "baseline") == trained_here("baseline")
+    assert files_in(small_data / "models" / "baseline") == trained_here("baseline")
     printed = {name: log.read_text() for name, log in logs.items()}
     [killed] = re.findall(r"baseline seed (\d): epoch 1/", printed["one"])[:1]
     other = {"0": "1", "1": "0"}[killed]
