@@ -15,7 +15,8 @@ from uuid import uuid4
 import cloudpickle
 import dask
 import joblib
-from distributed import Client, KilledWorker, as_completed, get_worker
+from distributed import CancelledError, Client, KilledWorker, as_completed, get_worker
+from distributed.comm.core import CommClosedError
 from torch.nn import functional
 
 import architectures
@@ -56,13 +57,17 @@ def run(
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             futures = [client.submit(call, each, key=k) for k, each in pickled.items()]
         try:
-            for future, outcome in as_completed(futures, with_results=True):
-                if future.cancelled():
-                    raise UserError(f"{address}: the Dask scheduler is gone; run it again")
-                result, error = outcome
+            # Each result is asked for here: one still under way while the client closes
+            # would be printed as a traceback.
+            for future in as_completed(futures):
+                result, error = future.result()
                 if error is not None:
                     raise UserError(error)
                 yield result
+        except (CancelledError, CommClosedError):
+            raise UserError(
+                f"{address}: the Dask scheduler is gone; run it again"
+            ) from None
         except KilledWorker as error:
             raise UserError(f"{address}: {' '.join(str(error).split())}") from None
 

@@ -187,6 +187,18 @@ def test_a_worker_of_many_threads_is_refused(small_data, scheduler, folder):
     assert not list((small_data / "models").rglob("*.pt"))
 
 
+def test_one_line_where_all_cells_go_wrong_at_once(scheduler, folder, caplog):
+    def fail(_):
+        raise errors.UserError("no")
+
+    with workers(scheduler, folder, "one", "two"):
+        for _ in range(20):
+            with pytest.raises(errors.UserError, match=r"^no$"):
+                list(cluster.run(fail, range(50), scheduler))
+    # By an error that nobody waits for, tornado would print a traceback.
+    assert not [each for each in caplog.records if each.exc_info]
+
+
 def test_what_goes_wrong_in_a_cell_is_one_line(small_data, scheduler, folder):
     edit_params(small_data, {"train.lr": 1e38})
     with workers(scheduler, folder, "one"):
