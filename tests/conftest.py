@@ -47,6 +47,9 @@ NAMESPACES = (
     ).returncode
 )
 WITHOUT_NETWORK = [*UNSHARE, "--net"] if NAMESPACES else []
+# A device with no numbers is everywhere; a GPU is used where there is one.
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+OTHER_DEVICES = ["meta", pytest.param("cuda", marks=NO_GPU)]
 COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "commit"]
 
 

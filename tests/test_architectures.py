@@ -26,13 +26,13 @@ PARAMETERS = {
 every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
-def assemble(name, n_classes=2, seed=0, **sizes):
+def assemble(name, n_classes=2, seed=0, device="cpu", **sizes):
     loaded = params.load(ROOT / "params.yaml")
     settings = recipe.settings_of(loaded, name)
     settings |= {key: size for key, size in sizes.items() if key in settings}
     # Five times the benchmark's, so that a few steps are enough.
     lr = 5 * recipe.training_of(loaded, name).lr
-    return recipe.assemble(recipe.find(name), n_classes, settings, lr, seed)
+    return recipe.assemble(recipe.find(name), n_classes, settings, lr, seed, device)
 
 
 def train(made, images, labels, epochs, batch_size):
@@ -108,6 +108,22 @@ def test_a_seed_gives_the_same_weights_each_time_and_another_seed_others(name):
 
 def pairs(one, other):
     return zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+
+
+@every_architecture
+def test_the_weights_do_not_depend_on_the_device(name, monkeypatch):
+    expected = assemble(name).model.state_dict()
+    moved = []
+
+    def to(model, device):
+        moved.append((device, {k: v.clone() for k, v in model.state_dict().items()}))
+        return model
+
+    monkeypatch.setattr(nn.Module, "to", to)
+    assemble(name, device="cuda")
+    [(device, drawn)] = moved
+    assert device == "cuda"
+    assert all(torch.equal(drawn[key], value) for key, value in expected.items())
 
 
 @every_architecture

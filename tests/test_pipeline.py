@@ -115,6 +115,35 @@ def test_a_stage_writes_the_same_bytes_again(scratch, stage):
     assert modified(scratch) == set()
 
 
+@pytest.mark.parametrize("processes", ["2", "3"])
+def test_the_same_bytes_however_many_processes_train(scratch, processes):
+    # Random numbers beside the weights'; the small run trained its seeds in one process.
+    printed = run(
+        "dvc", "repro", "--force", "--single-item", "train@dropout",
+        cwd=scratch, LOKY_MAX_CPU_COUNT=processes,
+    )  # fmt: skip
+    assert ran(printed) == {"train@dropout"}
+    assert run("git", "status", "--porcelain", cwd=scratch) == ""
+
+
+def test_the_same_bytes_from_an_experiment_in_another_folder(scratch):
+    stages = sorted(train_and_validate(["dropout", "first"]))
+    try:
+        printed = run(
+            "dvc", "exp", "run", "--temp", "--force", "-n", "elsewhere", *stages,
+            cwd=scratch,
+        )  # fmt: skip
+        assert {*stages, "download", "filter"} <= ran(printed)
+        [commit] = run(
+            "git", "for-each-ref", "--format=%(objectname)", "refs/exps", cwd=scratch
+        ).split()
+        # dvc.lock has the MD5s of models too.
+        kept = ("dvc.lock", "metrics", "results", "plots")
+        assert run("git", "diff", "HEAD", commit, "--", *kept, cwd=scratch) == ""
+    finally:
+        run("dvc", "exp", "remove", "-A", cwd=scratch, check=False)
+
+
 ALL = set(ARCHITECTURES)
 ALL_TRAININGS = {f"train@{name}" for name in ARCHITECTURES}
 CHANGES = [

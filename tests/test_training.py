@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmark import training
+from tests.conftest import OTHER_DEVICES
 from tests.test_pool_first import Counting
 
 
@@ -137,3 +138,16 @@ def test_the_order_depends_on_the_seed_alone():
     torch.rand(10)
     assert torch.equal(one, torch.cat(list(order_of(seed=5)())))
     assert not torch.equal(one, torch.cat(list(order_of(seed=6)())))
+
+
+@pytest.mark.parametrize("device", OTHER_DEVICES)
+def test_the_order_does_not_depend_on_the_device(device):
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    here, there = (
+        list(training.shuffled(40, 16, generator, on)())
+        for generator, on in zip(generators, ("cpu", device), strict=True)
+    )
+    assert {batch.device.type for batch in there} == {device}
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())
+    if device != "meta":
+        assert torch.equal(torch.cat(here), torch.cat(there).cpu())
