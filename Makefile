@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check repro demo bench test lint format readme lock drill audit
+.PHONY: help setup check repro demo bench test lint format readme lock drill audit simulate
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.complete ## Make .venv and install what requirements.lock pins
 
@@ -28,6 +28,9 @@ repro: check ## Run the benchmark: whatever is not up to date
 
 demo: setup ## Run the whole pipeline on drawn images, with no data host; results in demo/
 	@$(BIN)/python -m scripts.demo
+
+simulate: setup ## Simulate how well the intervals hold; table in docs/significance.md
+	@$(BIN)/python -m scripts.simulate
 
 bench: setup ## Time the training against the notebook's way; table and pictures in docs/
 	@$(BIN)/python -m scripts.bench

@@ -1,0 +1,65 @@
+"""Families of differences, in words and in letters."""
+
+import numpy as np
+import pytest
+
+from benchmark.significance import Difference, differences, in_points, letters
+from benchmark.uncertainty import Estimate, of_difference
+
+
+def test_differences_are_one_family():
+    generator = np.random.default_rng(0)
+    hard = generator.normal(size=500)
+
+    def net(threshold):
+        return (hard + 0.3 * generator.normal(size=(3, 500)) < threshold).astype(float)
+
+    nets = {"a": net(1.5), "b": net(1.0), "c": net(1.0)}
+    better, same = differences(nets, [("a", "b"), ("b", "c")])
+    assert better.is_significant and not same.is_significant
+    assert better.points == of_difference(nets["a"], nets["b"])
+    assert better.p == pytest.approx(2 * better.points.p)
+    assert same.p == same.points.p
+    assert str(better).startswith("better by ") and str(same) == "not distinguishable"
+    worse = differences(nets, [("b", "a")])[0]
+    assert str(worse) == str(better).replace("better", "worse")
+    assert differences(nets, []) == []
+
+
+def test_many_groups_have_labels_of_their_own():
+    names = [str(i) for i in range(60)]
+    given = letters(names, [])
+    assert given["0"] == "a" and given["51"] == "Z" and given["52"] == "[53]"
+    assert len(set(given.values())) == 60
+
+
+def alike(*pairs):
+    return [Difference(a, b, Estimate(0, -1, 1, 1), p=1) for a, b in pairs]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([], "a b c d"),
+        (["ab", "ac", "ad", "bc", "bd", "cd"], "a a a a"),
+        (["ab", "bc", "cd"], "a ab bc c"),
+        (["ab", "cd"], "a a b b"),
+        (["ac"], "a b a c"),
+    ],
+)
+def test_letters(pairs, expected):
+    assert (
+        " ".join(letters("wxyz", alike(*(p.translate(TO_NAMES) for p in pairs))).values())
+        == expected
+    )
+
+
+TO_NAMES = str.maketrans("abcd", "wxyz")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.012, "1.2"), (0.003, ".3"), (-0.003, "−.3"), (-0.0001, ".0"), (0.123, "12.3")],
+)
+def test_points(share, text):
+    assert in_points(share) == text
