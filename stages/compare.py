@@ -1,204 +1,195 @@
-"""Compare the architectures: two pictures and a table in plots/."""
+"""Compare the architectures, and say which differ by more than noise: plots/."""
 
-import io
-import json
-import math
-from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    PercentFormatter,
-)
 
-from benchmark import errors, params, stage
+from benchmark import charts, params, stage
+from benchmark.results import BASELINE, Results, decimal, read
+from benchmark.significance import Difference, differences, in_points, letters
+from benchmark.uncertainty import Matrix, right_of
 
-matplotlib.use("agg")  # files only, no window
-
-METRICS = Path("metrics")
-RESULTS = Path("results")
 PLOTS = Path("plots")
 # What the notebook and both editions of the book print.
 PRINTED = Path(__file__).with_name("printed.csv")
-
-TRAIN_COLOUR, VAL_COLOUR, REST_COLOUR = "#9fb8d0", "#1f4e79", "#d9d9d9"
-
-
-@dataclass(frozen=True)
-class Results:
-    """metrics: a row an architecture. seeds, curves: a row a seed, and an epoch."""
-
-    metrics: pd.DataFrame
-    seeds: dict[str, pd.DataFrame]
-    curves: dict[str, pd.DataFrame]
-    n_val: int
+# docs/significance.md: with fewer, a table of this size has more false alarms than 5%.
+ENOUGH_SEEDS = 5
 
 
 def main() -> None:
     # Only what params.yaml names counts, whatever else lies in the folders.
-    architectures = list(params.load().architectures)
-    results = read(architectures)
-    save(accuracy_comparison(results), PLOTS / "accuracy_comparison.png")
-    save(loss_curves(results), PLOTS / "loss_curves.png")
-    stage.write(PLOTS / "results.md", results_table(results).encode())
-
-
-def read(architectures: list[str]) -> Results:
-    """What validate left of these architectures. Raises UserError where it lacks."""
-    metrics, seeds, curves = [], {}, {}
-    n_val = 0
-    for name in architectures:
-        try:
-            metrics.append(json.loads((METRICS / f"{name}.json").read_text()))
-            seeds[name] = pd.read_csv(RESULTS / name / "seeds.csv")
-            curves[name] = pd.read_csv(RESULTS / name / "loss_curve.csv")
-            n_val = len(pd.read_csv(RESULTS / name / "predictions.csv"))
-        except (OSError, ValueError) as error:
-            raise errors.UserError(
-                f"results of {name}: {error}; bring them with `dvc repro validate@{name}`"
-            ) from None
-    table = pd.DataFrame(metrics, index=pd.Index(architectures, name="architecture"))
-    return Results(table, seeds, curves, n_val)
-
-
-def accuracy_comparison(results: Results) -> Figure:
-    """The chapter's bar chart, from 0 up so that a net at chance shows too."""
-    names = list(results.metrics.index)
-    places = np.arange(len(names))
-    width = 0.42
-    figure, axes = plt.subplots(figsize=(10, 5.6), layout="constrained")
-    for column, label, offset, colour in (
-        ("train_accuracy", "train", -width / 2, TRAIN_COLOUR),
-        ("val_accuracy", "val", width / 2, VAL_COLOUR),
+    results = read(list(params.load().architectures))
+    against = against_baseline(results)
+    pairs = all_pairs(results)
+    stage.write(PLOTS / "results.md", results_table(results, against).encode())
+    stage.write(PLOTS / "pairs.md", pairs_table(results, pairs).encode())
+    for name, figure in (
+        ("accuracy_comparison", charts.accuracy_comparison(results)),
+        ("loss_curves", charts.loss_curves(results)),
+        ("ranking", charts.ranking(results, against, pairs)),
     ):
-        axes.bar(places + offset, results.metrics[column], width, label=label, color=colour)
-        for place, name in zip(places, names, strict=True):
-            each = results.seeds[name][column]
-            axes.plot(
-                np.full(len(each), place + offset), each, "o", ms=3.5, mfc="white",
-                mec="#333333", mew=0.8, label="_nolegend_",
-            )  # fmt: skip
-    for place, value in zip(places, results.metrics["val_accuracy"], strict=True):
-        axes.text(
-            place + width / 2, 0.02, decimal(round(value, 3))[:4], color="white",
-            ha="center", va="bottom", fontsize=8.5,
-        )  # fmt: skip
-    axes.plot([], [], "o", ms=3.5, mfc="white", mec="#333333", mew=0.8, label="one seed")
-    axes.axhline(0.5, color="#888888", lw=0.8, ls=":", zorder=0)
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_ylim(0, 1.02)
-    axes.set_xlim(-0.7, len(names) + 1.1)  # room for the legend beside the bars
-    axes.set_ylabel("accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    axes.set_title("Airplane or bird: accuracy after training", loc="left")
-    axes.legend(loc="lower right", framealpha=0.95)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#eeeeee")
-    return figure
+        stage.write(PLOTS / f"{name}.png", charts.png(figure))
 
 
-def loss_curves(results: Results) -> Figure:
-    """A panel an architecture: its seeds in colour, all the others in grey."""
-    names = list(results.metrics.index)
-    columns = 4
-    rows = math.ceil(len(names) / columns)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(10, 2.2 * rows + 0.6), sharex=True, sharey=True,
-        layout="constrained", squeeze=False,
-    )  # fmt: skip
-    plain = FuncFormatter(lambda loss, _: f"{loss:g}")
-    for axes, name in zip(grid.flat, names, strict=False):
-        for other in names:
-            curve = results.curves[other].groupby("epoch")["loss"].mean()
-            axes.plot(curve.index, curve, color=REST_COLOUR, lw=0.8)
-        for _, of_seed in results.curves[name].groupby("seed"):
-            axes.plot(of_seed["epoch"], of_seed["loss"], color=VAL_COLOUR, lw=1.2)
-        axes.set_title(name, fontsize=10, loc="left")
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(plain)
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes in grid.flat[max(0, len(names) - columns) : len(names)]:
-        axes.tick_params(labelbottom=True)
-    for axes in grid.flat[len(names) :]:
-        axes.remove()
-    figure.supxlabel("epoch")
-    figure.supylabel("training loss")
-    figure.suptitle("Training loss, every seed; the other architectures in grey")
-    return figure
+def against_baseline(results: Results) -> dict[str, Difference]:
+    """Each architecture's difference from the baseline, as one family of tests."""
+    others = [name for name in results.names if name != BASELINE]
+    if results.n_seeds < 2:
+        return {}
+    found = differences(right(results), [(name, BASELINE) for name in others])
+    return dict(zip(others, found, strict=True))
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the picture whole, without the version that Matplotlib would put in."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    plt.close(figure)
-    stage.write(path, buffer.getvalue())
+def all_pairs(results: Results) -> list[Difference]:
+    """Every pair's difference, the better one first, as a second family."""
+    if results.n_seeds < 2:
+        return []
+    return differences(right(results), combinations(results.by_accuracy, 2))
 
 
-def results_table(results: Results) -> str:
-    """Accuracies beside what the notebook and the book print, as Markdown."""
-    # As strings, so that .93 is not shown as if it were .9300.
-    printed = pd.read_csv(PRINTED, index_col="architecture", dtype=str)
-    printed = printed.reindex(results.metrics.index).fillna("–")
-    seeds = max(len(each) for each in results.seeds.values())
-    over = f"Means over seeds 0 to {seeds - 1}" if seeds > 1 else "Seed 0"
-    epochs = sorted({int(curve["epoch"].max()) for curve in results.curves.values()})
-    least = f"{epochs[0]} to " if len(epochs) > 1 else ""
+def right(results: Results) -> dict[str, Matrix]:
+    return {
+        name: right_of(each).to_numpy(float) for name, each in results.predictions.items()
+    }
+
+
+ONE_SEED = "With one seed no difference can be told from noise."
+FEW_SEEDS = f"**With fewer than {ENOUGH_SEEDS} seeds, false alarms can be more than 5%.** "
+
+
+def results_table(results: Results, against: dict[str, Difference]) -> str:
+    """Accuracies, intervals and differences, and what was printed, as Markdown."""
+    scored = n_scored_epochs(results)
     lines = [
-        "| architecture | parameters | train | val | val, lowest to highest seed "
-        "| notebook | book, 1st ed. | book, 2nd ed. |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| architecture | parameters | train | val | 95% interval | against baseline "
+        f"| val, last {scored} epochs |",
+        "|---|---:|---:|---:|---|---|---:|",
     ]
-    for name in results.metrics.index:
-        row = results.metrics.loc[name]
-        each = results.seeds[name]["val_accuracy"]
+    for name in results.names:
+        row = results.metrics[name]
         cells = [
             name,
             f"{int(row['params']):,}",
             decimal(row["train_accuracy"]),
             f"**{decimal(row['val_accuracy'])}**",
-            f"{decimal(each.min())} to {decimal(each.max())}",
-            *(
-                train_val(printed.loc[name], source)
-                for source in ("notebook", "first_edition", "second_edition")
-            ),
+            interval(row),
+            str(against.get(name, "–")),
+            last_epochs(results.curves[name]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    noise = 1.96 * math.sqrt(0.89 * 0.11 / results.n_val) * 100
-    notes = [f"{name}: {note}." for name, note in printed["note"].items() if note != "–"]
-    lines += [
+    lines += ["", notes(results), "", *printed_table(results), ""]
+    return "\n".join(lines)
+
+
+def notes(results: Results) -> str:
+    """What the columns are, and what they do not cover."""
+    seeds = results.n_seeds
+    epochs = sorted({int(curve["epoch"].max()) for curve in results.curves.values()})
+    least = f"{epochs[0]} to " if len(epochs) > 1 else ""
+    text = (
+        (f"Means over seeds 0 to {seeds - 1}" if seeds > 1 else "Seed 0")
+        + f", {least}{epochs[-1]} epochs, scored on {results.n_val:,} validation images. "
+        f"The mean of the last {n_scored_epochs(results)} epochs shows how much the last "
+        "step of a training swings; it chooses nothing. "
+    )
+    if seeds < 2:
+        return text + ONE_SEED
+    return text + (
+        "Intervals cover both what other seeds and what other images would give, but not "
+        "another training set. A difference is called better or worse where p < .05 after "
+        "Holm's correction for all rows; its interval is its own. "
+        + ("" if seeds >= ENOUGH_SEEDS else FEW_SEEDS)
+        + "`plots/pairs.md` has all pairs, `docs/significance.md` how well the method "
+        "keeps its word."
+    )
+
+
+def printed_table(results: Results) -> list[str]:
+    """What the notebook and the book print, beside what came out here."""
+    # As strings, so that .93 is not shown as if it were .9300.
+    table = pd.read_csv(PRINTED, index_col="architecture", dtype=str)
+    printed = table.reindex(results.names).fillna("–").to_dict("index")
+    remarks = [f"{name}: {p['note']}." for name, p in printed.items() if p["note"] != "–"]
+    return [
+        "| train/val | here | notebook | book, 1st ed. | book, 2nd ed. |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {decimal(row['train_accuracy'])}/{decimal(row['val_accuracy'])} "
+            f"| {train_val(printed[name], 'notebook')} "
+            f"| {train_val(printed[name], 'first_edition')} "
+            f"| {train_val(printed[name], 'second_edition')} |"
+            for name, row in results.metrics.items()
+        ),
         "",
-        f"{over}, {least}{epochs[-1]} epochs, scored on "
-        f"{results.n_val:,} validation images. The notebook's and the book's columns are "
-        "train/val, one run each, as printed. " + " ".join(notes),
+        "The notebook and the book print one run each. " + " ".join(remarks),
+    ]
+
+
+def pairs_table(results: Results, pairs: list[Difference]) -> str:
+    """Every pair in words, best nets first, as Markdown."""
+    if not pairs:
+        return f"{ONE_SEED if results.n_seeds < 2 else 'There is nothing to compare.'}\n"
+    names = results.by_accuracy
+    groups = letters(names, pairs)
+    real = sum(pair.is_significant for pair in pairs)
+    lines = [
+        "# All pairs",
         "",
-        f"From {results.n_val:,} images an accuracy of .89 is known to ±{noise:.1f} "
-        "points: this table cannot tell rows apart that differ by less.",
+        f"{real} of {len(pairs)} differences are more than noise: p < .05 after Holm's "
+        "correction for all of them. Nets that share a letter cannot be told apart. "
+        "The last interval is that of one difference alone, in points, not corrected. "
+        + ("" if results.n_seeds >= ENOUGH_SEEDS else FEW_SEEDS),
+        "",
+        "| architecture | val | letters |",
+        "|---|---:|---|",
+        *(
+            f"| {name} | {decimal(results.metrics[name]['val_accuracy'])} "
+            f"| {groups[name]} |"
+            for name in names
+        ),
+        "",
+        "| architecture | against | is | p, Holm | 95% interval alone |",
+        "|---|---|---|---:|---|",
+        *(
+            f"| {p.first} | {p.second} | {p} | {p_value(p.p)} "
+            f"| {in_points(p.points.low)} to {in_points(p.points.high)} |"
+            for p in pairs
+        ),
         "",
     ]
     return "\n".join(lines)
 
 
-def train_val(row: "pd.Series[str]", source: str) -> str:
+def interval(row: dict[str, float]) -> str:
+    if "val_accuracy_ci_low" not in row:
+        return "–"
+    return (
+        f"{decimal(row['val_accuracy_ci_low'])} to {decimal(row['val_accuracy_ci_high'])}"
+    )
+
+
+def n_scored_epochs(results: Results) -> int:
+    """After how many epochs, the last ones, the validation images were scored."""
+    return max(
+        int(curve.groupby("seed")["val_accuracy"].count().max())
+        for curve in results.curves.values()
+    )
+
+
+def last_epochs(curve: pd.DataFrame) -> str:
+    """The mean val accuracy of the scored epochs, which are the last of each seed."""
+    return decimal(curve["val_accuracy"].mean())
+
+
+def train_val(row: dict[Any, str], source: str) -> str:
     train, val = row[f"{source}_train"], row[f"{source}_val"]
     return "–" if train == val == "–" else f"{train}/{val}"
 
 
-def decimal(value: float) -> str:
-    """An accuracy without the leading zero: .8948."""
-    return f"{value:.4f}".removeprefix("0")
+def p_value(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch import nn
 from benchmark import checkpoint, dataset, errors, params, recipe, stage
 from benchmark.environment import choose_device
 from benchmark.scoring import accuracy, predict
+from benchmark.uncertainty import of_accuracy, right_of
 
 MODELS = Path("models")
 METRICS = Path("metrics")
@@ -59,9 +60,11 @@ def main() -> None:
     seeds = pd.DataFrame(scores).set_index("seed")
     metrics = {
         "params": sum(parameter.numel() for parameter in model.parameters()),
-        "train_accuracy": round(seeds["train_accuracy"].mean(), 6),
-        "val_accuracy": round(seeds["val_accuracy"].mean(), 6),
+        "train_accuracy": seeds["train_accuracy"].mean(),
+        "val_accuracy": seeds["val_accuracy"].mean(),
+        **spread(predictions, seeds),
     }
+    metrics = {key: round(value, 6) for key, value in metrics.items()}
 
     results = RESULTS / architecture
     stage.write(results / "predictions.csv", csv(predictions))
@@ -76,6 +79,18 @@ def main() -> None:
         checkpoint.discard(architecture, seed, content)
     print(f"{architecture}: val accuracy {metrics['val_accuracy']:.4f}", end=" ")
     print(f"(train {metrics['train_accuracy']:.4f}), {len(seeds)} seed(s)")
+
+
+def spread(predictions: pd.DataFrame, seeds: pd.DataFrame) -> dict[str, float]:
+    """How far the val accuracy is known; one seed does not tell."""
+    if len(seeds) < 2:
+        return {}
+    interval = of_accuracy(right_of(predictions).to_numpy(float))
+    return {
+        "val_accuracy_std": seeds["val_accuracy"].std(),
+        "val_accuracy_ci_low": max(0.0, interval.low),
+        "val_accuracy_ci_high": min(1.0, interval.high),
+    }
 
 
 def load_state(model: nn.Module, content: bytes, path: Path) -> None:

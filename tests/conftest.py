@@ -35,6 +35,7 @@ SMALL = {
     "model.n_blocks": 2,
     "train.epochs": 2,
     "train.batch_size": 16,
+    "train.seeds": 2,
 }
 # No test depends on who runs it: git has neither a name nor settings.
 NOBODY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
@@ -142,6 +143,7 @@ def small_data(workplace):
             "model.n_blocks": 2,
             "train.epochs": 2,
             "train.batch_size": 16,
+            "train.seeds": 2,
         },
     )
     generator = torch.Generator().manual_seed(0)

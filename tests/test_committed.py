@@ -2,12 +2,14 @@
 
 import json
 import re
+import tomllib
 
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
 from benchmark import cifar10, params, recipe
+from benchmark.uncertainty import of_accuracy, right_of
 from scripts import readme
 from tests.conftest import ARCHITECTURES, ROOT, run
 from tests.test_architectures import assemble
@@ -40,7 +42,7 @@ def test_every_out_that_git_keeps_is_there(lock):
         for out in stage["outs"]
         if not out["path"].startswith(("data/", "models/"))
     ]
-    assert len(kept) == 5 * len(ARCHITECTURES) + 3
+    assert len(kept) == 5 * len(ARCHITECTURES) + 5
     tracked = run("git", "ls-files", cwd=ROOT).splitlines()
     assert set(kept) <= set(tracked)
     assert all((ROOT / path).is_file() for path in kept)
@@ -68,11 +70,16 @@ def test_results_belong_together(name):
         assert list(curve.query(f"seed == {seed}")["epoch"]) == list(
             range(1, recipe.training_of(loaded, name).epochs + 1)
         )
-    assert metrics(name) == {
+    interval = of_accuracy(right_of(predictions).to_numpy(float))
+    expected = {
         "params": sum(p.numel() for p in assemble(name).model.parameters()),
-        "train_accuracy": pytest.approx(seeds["train_accuracy"].mean(), abs=1e-6),
-        "val_accuracy": pytest.approx(seeds["val_accuracy"].mean(), abs=1e-6),
+        "train_accuracy": seeds["train_accuracy"].mean(),
+        "val_accuracy": seeds["val_accuracy"].mean(),
+        "val_accuracy_std": seeds["val_accuracy"].std(),
+        "val_accuracy_ci_low": max(0, interval.low),
+        "val_accuracy_ci_high": min(1, interval.high),
     }
+    assert metrics(name) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -124,6 +131,7 @@ def test_the_lock_pins_everything_with_hashes_and_names_no_index():
 
 def test_every_dependency_is_in_the_lock():
     text = (ROOT / "requirements.lock").read_text()
-    project = (ROOT / "pyproject.toml").read_text()
-    for name in re.findall(r'(?m)^    "([a-z0-9.-]+)', project):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = settings["project"]["dependencies"] + settings["dependency-groups"]["dev"]
+    for name in (re.match(r"[a-z0-9.-]+", each)[0] for each in wanted):
         assert re.search(rf"(?m)^{name.replace('.', '[.-]')}==", text), name

@@ -12,7 +12,8 @@ import torch
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from benchmark import dataset, params, recipe, scoring
+from benchmark import charts, dataset, params, recipe, scoring
+from benchmark.results import read
 from stages import compare
 from tests.conftest import ARCHITECTURES, ROOT, edit_params, imported_files, run
 
@@ -54,7 +55,14 @@ def ran(printed: str) -> set[str]:
 def test_everything_is_made_and_up_to_date(small_run):
     for name in ARCHITECTURES:
         metrics = json.loads((small_run / f"metrics/{name}.json").read_text())
-        assert list(metrics) == ["params", "train_accuracy", "val_accuracy"]
+        assert list(metrics) == [
+            "params", "train_accuracy", "val_accuracy", "val_accuracy_std",
+            "val_accuracy_ci_low", "val_accuracy_ci_high",
+        ]  # fmt: skip
+        low, mean, high = (
+            metrics[f"val_accuracy{each}"] for each in ("_ci_low", "", "_ci_high")
+        )
+        assert 0 <= low <= mean <= high <= 1
         seeds = pd.read_csv(small_run / f"results/{name}/seeds.csv")
         assert list(seeds["seed"]) == [0, 1]
         assert metrics["val_accuracy"] == pytest.approx(seeds["val_accuracy"].mean())
@@ -219,6 +227,13 @@ def test_a_relative_mirror_is_found_from_a_copy_of_the_repository(scratch):
             for name in ARCHITECTURES
         ),
         ("stages/compare.py", {"compare"}),
+        ("benchmark/charts.py", {"compare"}),
+        ("benchmark/results.py", {"compare"}),
+        ("benchmark/significance.py", {"compare"}),
+        (
+            "benchmark/uncertainty.py",
+            {f"validate@{name}" for name in ARCHITECTURES} | {"compare"},
+        ),
         ("stages/validate.py", {f"validate@{name}" for name in ARCHITECTURES}),
         ("benchmark/scoring.py", train_and_validate(ARCHITECTURES)),
         ("benchmark/training.py", {f"train@{name}" for name in ARCHITECTURES}),
@@ -238,15 +253,15 @@ def test_what_edited_code_runs_again(scratch, file, expected):
 
 
 def test_a_picture_is_edited_in_a_clone_with_no_cache(clone):
-    code = clone / "stages/compare.py"
+    code = clone / "benchmark/charts.py"
     code.write_text(code.read_text().replace("Airplane or bird:", "Bird or airplane:"))
     printed = run("dvc", "repro", "--allow-missing", cwd=clone)
     assert ran(printed) == {"compare"}
     changed = run("git", "status", "--porcelain", cwd=clone).split()[1::2]
     assert sorted(changed) == [
+        "benchmark/charts.py",
         "dvc.lock",
         "plots/accuracy_comparison.png",
-        "stages/compare.py",
     ]
     assert not (clone / "models").exists()
 
@@ -292,18 +307,18 @@ def test_a_sweep_of_queued_experiments(scratch):
 
 def test_only_architectures_of_params_are_compared(scratch, monkeypatch):
     monkeypatch.chdir(scratch)
-    results = compare.read(["baseline", "res"])
-    assert list(results.metrics.index) == ["baseline", "res"]
-    table = compare.results_table(results)
+    results = read(["baseline", "res"])
+    assert results.names == ["baseline", "res"]
+    table = compare.results_table(results, compare.against_baseline(results))
     assert "| res |" in table and "| width |" not in table
-    figure = compare.accuracy_comparison(results)
+    figure = charts.accuracy_comparison(results)
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["baseline", "res"]
 
 
 def test_a_bar_at_chance_shows(scratch, monkeypatch):
     monkeypatch.chdir(scratch)
-    axes = compare.accuracy_comparison(compare.read(ARCHITECTURES)).axes[0]
+    axes = charts.accuracy_comparison(read(ARCHITECTURES)).axes[0]
     assert axes.get_ylim()[0] == 0
     assert axes.get_legend()._get_loc() == axes.get_legend().codes["lower right"]
     assert all(label.get_rotation() for label in axes.get_xticklabels())
@@ -312,10 +327,10 @@ def test_a_bar_at_chance_shows(scratch, monkeypatch):
 
 def test_the_loss_curves_of_all_on_one_picture(scratch, monkeypatch):
     monkeypatch.chdir(scratch)
-    panels = compare.loss_curves(compare.read(ARCHITECTURES)).axes
+    panels = charts.loss_curves(read(ARCHITECTURES)).axes
     assert [axes.get_title(loc="left") for axes in panels] == ARCHITECTURES
     for axes in panels:
-        in_colour = [line for line in axes.lines if line.get_color() == compare.VAL_COLOUR]
+        in_colour = [line for line in axes.lines if line.get_color() == charts.VAL_COLOUR]
         assert len(in_colour) == 2
         assert len(axes.lines) == 2 + len(ARCHITECTURES)
 
@@ -362,6 +377,8 @@ HEAVY = {
     "torchvision": {"download", "filter"},
     "matplotlib": {"compare"},
     "pandas": {"validate", "compare"},
+    "scipy": {"validate", "compare"},
+    "statsmodels": set(),  # only where differences are tested
     "distributed": set(),
 }
 
