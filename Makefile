@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check repro demo bench test lint format readme lock drill audit simulate
+.PHONY: help setup check repro demo bench test lint format readme lock drill audit changes simulate
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ repro: check ## Run the benchmark: whatever is not up to date
 
 demo: setup ## Run the whole pipeline on drawn images, with no data host; results in demo/
 	@$(BIN)/python -m scripts.demo
+
+BASE ?= main
+changes: setup ## Say which accuracies differ from those of BASE by more than noise
+	@$(BIN)/python -m scripts.changes $(BASE)
 
 simulate: setup ## Simulate how well the intervals hold; table in docs/significance.md
 	@$(BIN)/python -m scripts.simulate
