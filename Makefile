@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check repro demo bench test lint format readme lock drill audit changes simulate
+.PHONY: help setup check repro demo bench test lint format readme lock drill audit changes simulate elsewhere
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ changes: setup ## Say which accuracies differ from those of BASE by more than no
 
 simulate: setup ## Simulate how well the intervals hold; table in docs/significance.md
 	@$(BIN)/python -m scripts.simulate
+
+elsewhere: setup ## Measure how far results move where the bytes are not promised
+	@$(BIN)/python -m scripts.elsewhere --seeds 3
 
 bench: setup ## Time the training against the notebook's way; table and pictures in docs/
 	@$(BIN)/python -m scripts.bench

@@ -1,0 +1,41 @@
+"""How far results move elsewhere: the same seed trained in several ways."""
+
+import dataclasses
+
+import pandas as pd
+import torch
+
+from benchmark import params
+from scripts import elsewhere
+from stages.train import cells
+
+
+def test_a_way_is_used_and_the_usual_one_is_repeated_to_the_bit(small_data):
+    cell = dataclasses.replace(cells(params.load(), "baseline")[0], epochs=1)
+    usual = elsewhere.train_by(elsewhere.WAYS[elsewhere.USUAL], cell)
+    again = elsewhere.train_by(elsewhere.WAYS["the same once more"], cell)
+    assert torch.equal(usual.weights, again.weights)
+    slower = elsewhere.Way(cell={"lr": cell.lr / 2})
+    other = elsewhere.train_by(slower, cell)
+    row = elsewhere.compare(cell, "half as fast", 1, usual, other)
+    assert 0 < row["weight"] < 0.1
+    assert row["image"] == (usual.predicted != other.predicted).float().mean()
+
+
+def test_the_report():
+    def row(way, accuracy, weight):
+        return {
+            "architecture": "res", "way": way, "epochs": 100, "accuracy": accuracy,
+            "weight": weight, "image": 0.05, "points": 0.4,
+        }  # fmt: skip
+
+    rows = [
+        row(elsewhere.USUAL, 0.90, 0),
+        row(elsewhere.USUAL, 0.92, 0),
+        row("2 threads", 0.904, 0.25),
+        row("2 threads", 0.916, 0.5),
+    ]
+    lines = elsewhere.report(pd.DataFrame(rows), gpu=False).splitlines()
+    [line] = [line for line in lines if line.startswith("| res |")]
+    assert line == "| res | 2 threads | 100 | 0.5 | 5.0% | 0.4 points | 1.4 points |"
+    assert "2 seeds" in lines[-1]
