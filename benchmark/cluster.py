@@ -8,7 +8,9 @@ given to another one.
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from types import ModuleType
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -35,8 +37,25 @@ def run(
     Raises UserError: what the function raised as such, a scheduler that does not
     answer, workers of another environment, a task that kills its workers.
     """
-    for package in (architectures, benchmark):
+    with pickled_by_value(architectures, benchmark):
+        yield from _run(function, tasks, address)
+
+
+@contextmanager
+def pickled_by_value(*packages: ModuleType) -> Iterator[None]:
+    """Their code travels while this lasts; processes of this machine go by its name."""
+    for package in packages:
         cloudpickle.register_pickle_by_value(package)
+    try:
+        yield
+    finally:
+        for package in packages:
+            cloudpickle.unregister_pickle_by_value(package)
+
+
+def _run(
+    function: Callable[[Task], Result], tasks: Iterable[Task], address: str
+) -> Iterator[Result]:
     name_poolings()
     # Pickled here, where an error of pickling is seen, and opened by the worker alone:
     # the scheduler takes apart and packs again whatever is not bytes.
