@@ -73,10 +73,10 @@ def loss_curves(results: Results) -> Figure:
         layout="constrained", squeeze=False,
     )  # fmt: skip
     plain = FuncFormatter(lambda loss, _: f"{loss:g}")
+    means = [each.groupby("epoch")["loss"].mean() for each in results.curves.values()]
     for axes, name in zip(grid.flat, names, strict=False):
-        for other in names:
-            curve = results.curves[other].groupby("epoch")["loss"].mean()
-            axes.plot(curve.index, curve, color=REST_COLOUR, lw=0.8)
+        for mean in means:
+            axes.plot(mean.index, mean, color=REST_COLOUR, lw=0.8)
         for _, of_seed in results.curves[name].groupby("seed"):
             axes.plot(of_seed["epoch"], of_seed["loss"], color=VAL_COLOUR, lw=1.2)
         axes.set_title(name, fontsize=10, loc="left")

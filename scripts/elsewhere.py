@@ -63,7 +63,8 @@ def main() -> None:
     )
     parser.add_argument("--architectures", nargs="+", default=["baseline"],
                         choices=list(loaded.architectures), metavar="NAME")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=loaded.train.seeds)
+    parser.add_argument("--seeds", type=int, default=loaded.train.seeds,
+                        choices=range(1, loaded.train.seeds + 1), metavar="N")  # fmt: skip
     arguments = parser.parse_args()
     ways = WAYS | (GPU if torch.cuda.is_available() else {})
     found = [

@@ -16,6 +16,8 @@ PLOTS = Path("plots")
 PRINTED = Path(__file__).with_name("printed.csv")
 # docs/significance.md: with fewer, a table of this size has more false alarms than 5%.
 ENOUGH_SEEDS = 5
+FEW_SEEDS = f"**With fewer than {ENOUGH_SEEDS} seeds, false alarms can be more than 5%.** "
+ONE_SEED = "With one seed no difference can be told from noise."
 
 
 def main() -> None:
@@ -53,10 +55,6 @@ def right(results: Results) -> dict[str, Matrix]:
     return {
         name: right_of(each).to_numpy(float) for name, each in results.predictions.items()
     }
-
-
-ONE_SEED = "With one seed no difference can be told from noise."
-FEW_SEEDS = f"**With fewer than {ENOUGH_SEEDS} seeds, false alarms can be more than 5%.** "
 
 
 def results_table(results: Results, against: dict[str, Difference]) -> str:

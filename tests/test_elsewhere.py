@@ -3,6 +3,7 @@
 import dataclasses
 
 import pandas as pd
+import pytest
 import torch
 
 from benchmark import params
@@ -20,6 +21,15 @@ def test_a_way_is_used_and_the_usual_one_is_repeated_to_the_bit(small_data):
     row = elsewhere.compare(cell, "half as fast", 1, usual, other)
     assert 0 < row["weight"] < 0.1
     assert row["image"] == (usual.predicted != other.predicted).float().mean()
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seeds", "99"], ["x"]])
+def test_what_is_not_there_is_not_trained(workplace, monkeypatch, capsys, arguments):
+    monkeypatch.setattr("sys.argv", ["elsewhere", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        elsewhere.main()
+    assert ended.value.code == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_report():
