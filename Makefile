@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check repro demo bench test lint format readme lock drill audit changes simulate elsewhere
+.PHONY: help setup check repro notebook demo bench test lint format readme lock drill audit changes simulate elsewhere pictures verify pr-report
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.complete ## Make .venv and install what requirements.lock pins
 
@@ -29,9 +29,23 @@ repro: check ## Run the benchmark: whatever is not up to date
 demo: setup ## Run the whole pipeline on drawn images, with no data host; results in demo/
 	@$(BIN)/python -m scripts.demo
 
+notebook: check ## After repro: train the notebook's table, defects and all; docs/notebook.md
+	$(BIN)/dvc repro notebook/dvc.yaml
+
 BASE ?= main
+# In the environment, so that no shell reads a branch's name as a command.
+export BASE
 changes: setup ## Say which accuracies differ from those of BASE by more than noise
-	@$(BIN)/python -m scripts.changes $(BASE)
+	@$(BIN)/python -m scripts.changes "$$BASE"
+
+pr-report: setup ## Say what this branch changes against BASE, as Markdown
+	@$(BIN)/python -m scripts.pr_report "$$BASE"
+
+verify: setup ## Check that the committed results are those of the committed code and params
+	@$(BIN)/python -m scripts.verify
+
+pictures: check ## After repro: pictures and report with photographs, in pictures/
+	$(BIN)/dvc repro pictures/dvc.yaml
 
 simulate: setup ## Simulate how well the intervals hold; table in docs/significance.md
 	@$(BIN)/python -m scripts.simulate

@@ -14,24 +14,34 @@ from ruamel.yaml import YAML
 
 from benchmark import charts, dataset, params, recipe, scoring
 from benchmark.results import read
+from scripts.readme import README
 from stages import compare
 from tests.conftest import ARCHITECTURES, ROOT, edit_params, imported_files, run
 
+STAGES = list(YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"])
 ENTRIES = params.load(ROOT / "params.yaml").architectures
 SIZED_BY_N_CHANS = {n for n, e in ENTRIES.items() if e.sized_by != "data.classes"}
 SIZED_BY_N_BLOCKS = {n for n, e in ENTRIES.items() if e.sized_by == "model"}
 
 
-def modified(repository: Path) -> set[str]:
-    """The stages that DVC would run because code, params or results changed."""
+def modified(repository: Path, notebook: bool = False) -> set[str]:
+    """The stages that DVC would run because code, params or results changed.
+
+    notebook: those of notebook/dvc.yaml too, which `dvc repro` leaves alone. Those of
+    pictures/dvc.yaml leave nothing in git, so they never count.
+    """
     with Repo(str(repository)) as repo:
         status = repo.status()
     changed = set()
     for stage, entries in status.items():
+        # From another folder, a stage's name starts with the path of dvc.yaml.
+        pipeline, _, name = stage.rpartition(":")
+        folder = Path(pipeline).parent.name
+        if folder == "pictures" or (folder == "notebook" and not notebook):
+            continue
         for entry in entries:
             if entry == "changed command" or {"modified", "new"} & words(entry):
-                # From another folder, a stage's name starts with the path of dvc.yaml.
-                changed.add(stage.rpartition(":")[2])
+                changed.add(name)
     return changed
 
 
@@ -114,7 +124,17 @@ def test_models_and_data_are_not_in_git(small_run):
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "filter", "train@dropout", "validate@res_deep", "compare"]
+    "stage",
+    [
+        "download",
+        "filter",
+        "train@dropout",
+        "validate@res_deep",
+        "compare",
+        "convolve",
+        "report",
+        "describe",
+    ],
 )
 def test_a_stage_writes_the_same_bytes_again(scratch, stage):
     printed = run("dvc", "repro", "--force", "--single-item", stage, cwd=scratch)
@@ -156,34 +176,49 @@ def test_the_same_bytes_from_an_experiment_in_another_folder(scratch, tmp_path):
 
 ALL = set(ARCHITECTURES)
 ALL_TRAININGS = {f"train@{name}" for name in ARCHITECTURES}
+# The report shows all params, the model card those of the data and the recipe.
+SHOWN = {"report", "describe"}
 CHANGES = [
-    ("data.source", "cifar10", {"download", "filter"}),
+    ("data.source", "cifar10", {"download", "filter"} | SHOWN),
     # Nets of fixed size name data.classes as what sizes them: their outputs.
     (
         "data.classes",
         ["bird", "airplane"],
-        {"filter"} | train_and_validate(ALL - SIZED_BY_N_CHANS),
+        {"filter", "compare"} | train_and_validate(ALL - SIZED_BY_N_CHANS) | SHOWN,
     ),
-    ("data.mean", [0.5, 0.5, 0.5], train_and_validate(ALL)),
-    ("data.std", [0.5, 0.5, 0.5], train_and_validate(ALL)),
-    ("data.synthetic.train_images", 70, {"download"}),
-    ("data.synthetic.val_images", 30, {"download"}),
-    ("data.synthetic.seed", 1, {"download"}),
-    ("model.n_chans", 6, train_and_validate(SIZED_BY_N_CHANS)),
-    ("model.n_blocks", 3, train_and_validate(SIZED_BY_N_BLOCKS)),
-    ("train.lr", 0.1, ALL_TRAININGS),
-    ("train.epochs", 3, ALL_TRAININGS),
-    ("train.batch_size", 8, ALL_TRAININGS),
-    ("train.seeds", 1, ALL_TRAININGS),
-    ("train.threads", 2, train_and_validate(ALL)),
-    ("train.device", "auto", train_and_validate(ALL)),
-    ("train.precision", "bf16", ALL_TRAININGS),
-    ("architectures.l2_reg.l2_lambda", 0.1, train_and_validate(["l2_reg"]) | {"compare"}),
-    ("architectures.l1_reg.l1_lambda", 0.1, train_and_validate(["l1_reg"]) | {"compare"}),
-    ("architectures.dropout.p", 0.2, train_and_validate(["dropout"]) | {"compare"}),
-    ("architectures.res_deep.lr", 0.1, train_and_validate(["res_deep"]) | {"compare"}),
-    # A key that was not there.
-    ("architectures.res.lr", 0.1, train_and_validate(["res"]) | {"compare"}),
+    ("data.mean", [0.5, 0.5, 0.5], train_and_validate(ALL) | {"convolve"} | SHOWN),
+    ("data.std", [0.5, 0.5, 0.5], train_and_validate(ALL) | {"convolve"} | SHOWN),
+    ("data.synthetic.train_images", 70, {"download", "report"}),
+    ("data.synthetic.val_images", 30, {"download", "report"}),
+    ("data.synthetic.seed", 1, {"download", "report"}),
+    ("model.n_chans", 6, train_and_validate(SIZED_BY_N_CHANS) | {"report"}),
+    ("model.n_blocks", 3, train_and_validate(SIZED_BY_N_BLOCKS) | {"report"}),
+    ("train.lr", 0.1, ALL_TRAININGS | SHOWN),
+    ("train.epochs", 3, ALL_TRAININGS | SHOWN),
+    ("train.batch_size", 8, ALL_TRAININGS | SHOWN),
+    ("train.seeds", 1, ALL_TRAININGS | SHOWN),
+    ("train.threads", 2, train_and_validate(ALL) | SHOWN),
+    ("train.device", "auto", train_and_validate(ALL) | SHOWN),
+    ("train.precision", "bf16", ALL_TRAININGS | SHOWN),
+    *(
+        (
+            f"architectures.{name}.{key}",
+            value,
+            train_and_validate([name]) | {"compare", "report"},
+        )
+        for name, key, value in (
+            ("l2_reg", "l2_lambda", 0.1),
+            ("l1_reg", "l1_lambda", 0.1),
+            ("dropout", "p", 0.2),
+            ("res_deep", "lr", 0.1),
+            ("res", "lr", 0.1),  # a key that was not there
+        )
+    ),
+    (
+        "architectures.baseline.lr",
+        0.1,
+        train_and_validate(["baseline"]) | {"compare"} | SHOWN,
+    ),
 ]
 
 
@@ -223,20 +258,27 @@ def test_a_relative_mirror_is_found_from_a_copy_of_the_repository(scratch):
     ("file", "expected"),
     [
         *(
-            (f"architectures/{name}.py", train_and_validate([name]))
+            (
+                f"architectures/{name}.py",
+                train_and_validate([name])
+                | {"report", *(["convolve"] if name == "baseline" else [])},
+            )
             for name in ARCHITECTURES
         ),
-        ("stages/compare.py", {"compare"}),
-        ("benchmark/charts.py", {"compare"}),
-        ("benchmark/results.py", {"compare"}),
-        ("benchmark/significance.py", {"compare"}),
+        ("stages/compare.py", {"compare", "report"}),
+        ("stages/report.py", {"report"}),
+        ("benchmark/charts.py", {"compare", "report"}),
+        ("benchmark/convolutions.py", {"convolve"}),
+        ("benchmark/results.py", {"compare", "report", "describe"}),
+        ("benchmark/scenes.py", {"download", "convolve"}),
+        ("benchmark/significance.py", {"compare", "report"}),
         (
             "benchmark/uncertainty.py",
-            {f"validate@{name}" for name in ARCHITECTURES} | {"compare"},
+            {f"validate@{name}" for name in ARCHITECTURES} | {"compare", "report"},
         ),
         ("stages/validate.py", {f"validate@{name}" for name in ARCHITECTURES}),
         ("benchmark/scoring.py", train_and_validate(ARCHITECTURES)),
-        ("benchmark/training.py", {f"train@{name}" for name in ARCHITECTURES}),
+        ("benchmark/training.py", ALL_TRAININGS | {"convolve"}),
         ("benchmark/cell.py", {f"train@{name}" for name in ARCHITECTURES}),
         ("benchmark/pool_first.py", {f"train@{name}" for name in ARCHITECTURES}),
         ("benchmark/progress.py", set()),
@@ -256,7 +298,7 @@ def test_a_picture_is_edited_in_a_clone_with_no_cache(clone):
     code = clone / "benchmark/charts.py"
     code.write_text(code.read_text().replace("Airplane or bird:", "Bird or airplane:"))
     printed = run("dvc", "repro", "--allow-missing", cwd=clone)
-    assert ran(printed) == {"compare"}
+    assert ran(printed) == {"compare", "report"}
     changed = run("git", "status", "--porcelain", cwd=clone).split()[1::2]
     assert sorted(changed) == [
         "benchmark/charts.py",
@@ -270,12 +312,18 @@ def test_an_experiment_trains_what_it_changes_and_the_diff_shows_it(scratch):
     printed = run(
         "dvc", "exp", "run", "-S", "model.n_blocks=3", "-S", "train.seeds=2", cwd=scratch
     )
-    assert ran(printed) == {"train@res_deep", "validate@res_deep", "compare"}
+    assert ran(printed) == {"train@res_deep", "validate@res_deep", "compare", "report"}
     diff = run("dvc", "metrics", "diff", "--md", cwd=scratch)
     assert "| metrics/res_deep.json | params" in diff.replace("  ", " ")
     assert "baseline" not in diff
     run("git", "checkout", "-q", ".", cwd=scratch)
     run("dvc", "checkout", "-q", cwd=scratch)
+
+
+def columns_to_drop() -> str:
+    """What the README tells `dvc exp show` to leave out."""
+    [found] = set(re.findall(r"--only-changed --drop '(.+?)'", README.read_text("utf-8")))
+    return found
 
 
 def test_a_sweep_of_queued_experiments(scratch):
@@ -291,8 +339,19 @@ def test_a_sweep_of_queued_experiments(scratch):
             time.sleep(1)
         status = run("dvc", "queue", "status", cwd=scratch)
         assert status.count("Success") == len(blocks), status
-        table = run("dvc", "exp", "show", "--csv", "--only-changed", cwd=scratch)
+        table = run(
+            "dvc",
+            "exp",
+            "show",
+            "--csv",
+            "--only-changed",
+            "--drop",
+            columns_to_drop(),
+            cwd=scratch,
+        )
         shown = pd.read_csv(io.StringIO(table)).set_index("Experiment")
+        assert not [c for c in shown if c.endswith((".py", ".html", ".png"))]
+        assert "model.n_blocks" in shown
         counts = shown["metrics/res_deep.json:params"]
         # n_chans is 4: a convolution with no bias, and a scale and a shift.
         per_block = 4 * 4 * 9 + 2 * 4
@@ -357,9 +416,7 @@ EXEMPT = {
 }
 
 
-@pytest.mark.parametrize(
-    "stage", ["download", "filter", "train", "export", "validate", "compare"]
-)
+@pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_the_modules_that_a_stage_imports(stage):
     declared = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][stage]
     deps = {dep for dep in declared.get("do", declared)["deps"] if dep.endswith(".py")}
@@ -368,24 +425,25 @@ def test_deps_are_the_modules_that_a_stage_imports(stage):
     imported = {file.relative_to(ROOT).as_posix() for file in files}
     # The recipe imports an architecture's file by its name.
     named = {"architectures/${key}.py"} if "foreach" in declared else set()
+    if stage == "convolve":
+        named = {"architectures/baseline.py"}
     assert deps == imported | named
 
 
 # What takes a second or more to import, and the stages that need it.
 HEAVY = {
-    "torch": {"download", "filter", "train", "validate"},
+    "torch": {"download", "filter", "train", "validate", "convolve", "report"},
     "torchvision": {"download", "filter"},
-    "matplotlib": {"compare"},
-    "pandas": {"validate", "compare"},
-    "scipy": {"validate", "compare"},
+    "matplotlib": {"compare", "convolve", "report"},
+    "pandas": {"validate", "compare", "report", "describe"},
+    "scipy": {"validate", "compare", "report"},
+    "jinja2": {"report", "describe"},
     "statsmodels": set(),  # only where differences are tested
     "distributed": set(),
 }
 
 
-@pytest.mark.parametrize(
-    "stage", ["download", "filter", "train", "export", "validate", "compare"]
-)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_imports_only_what_it_uses(stage):
     code = f"import stages.{stage}, sys; print(*sys.modules)"
     imported = set(run("python", "-c", code, cwd=ROOT).split())
@@ -393,9 +451,25 @@ def test_a_stage_imports_only_what_it_uses(stage):
         assert (module in imported) == (stage in stages), module
 
 
-@pytest.mark.parametrize("package", ["architectures", "benchmark", "stages"])
+@pytest.mark.parametrize("package", ["architectures", "benchmark", "notebook", "stages"])
 def test_the_inits_hold_a_docstring_and_nothing_else(package):
     code = (ROOT / package / "__init__.py").read_text()
     assert (
         code.startswith('"""') and code.rstrip().endswith('"""') and code.count('"""') == 2
     )
+
+
+def test_plots_tell_architectures_apart(clone, tmp_path):
+    run("dvc", "plots", "diff", "HEAD", "-q", "-o", str(tmp_path / "page"), cwd=clone)
+    page = (tmp_path / "page/index.html").read_text("utf-8")
+    assert page.count('"field": "architecture"') >= 3
+    assert "Training loss, mean over seeds" in page and "Confusion, seed 0" in page
+    for name in ("ranking", "convolution_kernels"):
+        assert list((tmp_path / "page/static").glob(f"*{name}.png")), name
+
+
+def test_the_exported_baseline_is_an_artifact(clone):
+    with Repo(str(clone)) as repo:
+        [artifacts] = repo.artifacts.read().values()
+    assert artifacts["birds-vs-airplanes"].path == "data/birds_vs_airplanes.pt"
+    assert "docs/model_card.md" in artifacts["birds-vs-airplanes"].desc

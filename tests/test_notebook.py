@@ -1,0 +1,263 @@
+"""The notebook's defects, repeated: each of them, the pipeline, and what is committed."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from torch import nn
+
+from architectures import batch_norm, l2_reg
+from benchmark import dataset, params, recipe, scoring
+from benchmark.errors import UserError
+from benchmark.training import train
+from notebook import defects, report, rows
+from notebook import train as notebook_train
+from tests.conftest import ARCHITECTURES, ROOT, edit_params, imported_files, run
+from tests.test_pipeline import EXEMPT, ran
+
+ROWS = YAML(typ="safe").load(ROOT / "notebook/params.yaml")["rows"]
+IMAGES = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(20) % 2
+
+
+def of_net(name):
+    """Settings of a small net."""
+    return {"n_chans": 4, "n_blocks": 3, "p": 0.4}
+
+
+def trained(architecture, epochs=2, lr=0.1):
+    made = recipe.assemble(architecture, 2, of_net(architecture.name), lr, seed=0)
+    before = dict(defects.parts(made.model))
+    order = defects.fixed_order(20, 5)
+    losses = train(
+        made.model, made.optimizer, IMAGES, LABELS, epochs=epochs, order=order,
+        loss=made.loss, penalty=made.penalty,
+    )  # fmt: skip
+    return made, before, losses
+
+
+def test_a_stale_optimizer_moves_nothing():
+    made, before, losses = trained(defects.stale_optimizer(recipe.find("width")))
+    assert dict(defects.parts(made.model)) == before
+    assert losses[0] == losses[1]
+    made, before, _ = trained(recipe.find("width"))
+    after = dict(defects.parts(made.model))
+    assert after.keys() == before.keys()
+    assert all(after[name] != before[name] for name in after)
+
+
+def test_an_added_penalty_takes_every_weight_to_zero():
+    made, _, losses = trained(
+        defects.added_penalty(recipe.find("baseline")), epochs=100, lr=0.01
+    )
+    biggest = max(p.detach().abs().max().item() for p in made.model.parameters())
+    assert biggest < 0.1
+    assert losses[-1] + made.penalty().item() == pytest.approx(0.6942, abs=2e-3)
+    # Multiplied, as it was meant, the same λ holds nothing down.
+    made, _, _ = trained(recipe.find("baseline"), epochs=100, lr=0.01)
+    assert max(p.detach().abs().max().item() for p in made.model.parameters()) > 0.1
+
+
+def test_shared_blocks_are_one():
+    shared = defects.shared_block(recipe.find("res_deep"))
+    model = shared.net(n_classes=2, n_chans=32, n_blocks=100)
+    assert len(model.resblocks) == 100
+    assert len(set(map(id, model.resblocks))) == 1
+    assert sum(p.numel() for p in model.parameters()) == 75_810
+    made, before, _ = trained(shared)
+    assert all(before[name] != part for name, part in defects.parts(made.model))
+
+
+def test_a_fixed_order_is_that_of_the_images():
+    order = defects.fixed_order(10, 4)
+    for _ in range(2):
+        assert [batch.tolist() for batch in order()] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_scoring_in_train_mode_moves_what_scoring_leaves():
+    model = batch_norm.Net(n_classes=2, n_chans=4)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    scoring.predict(model, IMAGES)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    defects.predict_in_train_mode(model, IMAGES, batch_size=8)
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert "conv1_batchnorm.running_mean" in moved
+    assert all("running" in key or "num_batches" in key for key in moved)
+
+
+def test_scoring_in_train_mode_drops_out():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3072, 2))
+    once, again = (
+        defects.predict_in_train_mode(model, IMAGES.repeat(20, 1, 1, 1), batch_size=64)
+        for _ in range(2)
+    )
+    assert not torch.equal(once, again)
+
+
+def test_the_message_without_flatten():
+    message = defects.without_flatten(l2_reg.Net(2).layers, torch.zeros(1, 3, 32, 32))
+    assert message.endswith("mat1 and mat2 shapes cannot be multiplied (64x8 and 512x32)")
+    assert defects.without_flatten(nn.Sequential(nn.Identity()), torch.zeros(1)) == ""
+
+
+@pytest.fixture
+def tasks(small_data):
+    """Of any row: the tasks of two seeds, on few images."""
+    shutil.copytree(ROOT / "notebook", small_data / "notebook")
+    data = dataset.load([0.5] * 3, [0.25] * 3)
+
+    def make(name, **changes):
+        row = rows.load().rows[name].model_copy(update={"epochs": 3, **changes})
+        settings = rows.settings_of(row, of_net(name))
+        what = {"row": row.model_dump(), "settings": settings, **vars(data)}
+        return [
+            notebook_train.Task(
+                name, row, seed, settings, data, notebook_train.path_of(name, seed, what)
+            )
+            for seed in (0, 1)
+        ]
+
+    return make
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_has_the_defects_that_it_names(tasks, name):
+    first, second = (notebook_train.train_row(task) for task in tasks(name, blocks=3))
+    assert first["weights_moved"] == ("stale_optimizer" not in ROWS[name]["defects"])
+    assert first["epochs_trained"] == (
+        1 if "batches_outside" in ROWS[name]["defects"] else 3
+    )
+    assert (first["loss"] > 1) == ("added_penalty" in ROWS[name]["defects"])
+    assert first["seed"] == 0 and second["seed"] == 1
+    assert first["loss"] != second["loss"]
+
+
+def test_a_row_that_is_cut_off_goes_on(tasks, monkeypatch):
+    [whole, _], [cut, _] = tasks("dropout"), tasks("dropout")
+    expected = notebook_train.train_row(whole)
+    whole.checkpoint.unlink()
+
+    class KilledError(Exception):
+        pass
+
+    class Progress:
+        def __init__(self, *arguments, done):
+            self.started_after = done
+            seen.append(done)
+
+        def __call__(self, epoch, loss):
+            if epoch == 2 and self.started_after == 0:
+                raise KilledError
+
+    seen = []
+    monkeypatch.setattr(notebook_train, "EpochProgress", Progress)
+    with pytest.raises(KilledError):
+        notebook_train.train_row(cut)
+    assert notebook_train.train_row(cut) == expected
+    assert seen == [0, 2]
+
+
+def test_the_pipeline_runs_a_row_and_the_benchmark_does_not(scratch):
+    settings = {"seeds": 2, "rows.res_deep.epochs": 1, "rows.res_deep.blocks": 2}
+    edit_params(scratch / "notebook", settings)
+    target = "notebook/dvc.yaml:train@res_deep"
+    assert ran(run("dvc", "repro", cwd=scratch)) == set()
+    assert ran(run("dvc", "repro", target, cwd=scratch)) == {target}
+    result = json.loads((scratch / "notebook/results/res_deep.json").read_text())
+    assert [each["seed"] for each in result["seeds"]] == [0, 1]
+    assert result["epochs"] == 1
+    assert not list(scratch.glob("checkpoints/*.pt"))
+    assert ran(run("dvc", "repro", target, cwd=scratch)) == set()
+    shown = run("dvc", "metrics", "show", cwd=scratch)
+    assert "notebook" not in shown and "metrics/res_deep.json" in shown.replace("\\", "/")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("rows.width.defects", ["shuffled"], "rows.width.defects.0: 'shuffled'"),
+        ("rows.width.epochs", 0, "rows.width.epochs: 0"),
+        ("seeds", 1, "seeds: 1"),
+    ],
+)
+def test_a_row_that_is_not_allowed_is_one_line(workplace, key, value, said):
+    shutil.copytree(ROOT / "notebook", workplace / "notebook")
+    edit_params(workplace / "notebook", {key: value})
+    with pytest.raises(UserError, match=rf"notebook.params\.yaml: {said}") as raised:
+        rows.load()
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_row_is_one_line():
+    with pytest.raises(UserError, match=r"name one row .* width"):
+        rows.named_on_command_line(["train", "nothing"], rows.load())
+
+
+@pytest.mark.parametrize("stage", ["train", "report"])
+def test_deps_are_the_modules_that_a_stage_imports(stage):
+    declared = YAML(typ="safe").load(ROOT / "notebook/dvc.yaml")["stages"][stage]
+    deps = {dep for dep in declared.get("do", declared)["deps"] if dep.endswith(".py")}
+    script = ROOT / "notebook" / f"{stage}.py"
+    files = {script} | imported_files(script, {ROOT / name for name in EXEMPT})
+    imported = {file.relative_to(ROOT).as_posix() for file in files}
+    named = {"architectures/${item.architecture}.py"} if stage == "train" else set()
+    assert deps == imported | named
+
+
+def test_every_row_is_of_an_architecture_and_every_defect_is_repeated():
+    assert {row["architecture"] for row in ROWS.values()} <= set(ARCHITECTURES)
+    used = {defect for row in ROWS.values() for defect in row["defects"]}
+    assert used == set(rows.Defect.__args__)
+
+
+@pytest.fixture
+def committed(monkeypatch):
+    """The rows as they are in git."""
+    monkeypatch.chdir(ROOT)
+    return {each.name: each for each in report.read()}
+
+
+def test_every_printed_value_comes_out_again(committed):
+    printed = [each for each in committed.values() if each.printed]
+    assert len(printed) == 7
+    whole = [each for each in printed if each.is_whole]
+    assert {each.name for each in printed} - {each.name for each in whole} == {"res_deep"}
+    assert all(each.is_reproduced for each in whole)
+    assert all(len(each.seeds) == 3 for each in committed.values())
+
+
+def test_a_value_that_is_far_off_is_not_reproduced(committed):
+    res = committed["res"]
+    far = report.Repeated("res", res.row, res.seeds, {"val": 0.5, "loss": 0.0}, res.mended)
+    assert not far.is_reproduced
+    assert "| **no** |" in report.table_row(far)
+
+
+def test_what_the_stale_optimizer_and_the_added_penalty_left(committed):
+    assert not committed["width"].seeds["weights_moved"].any()
+    assert committed["l2_reg"].seeds["loss"].tolist() == pytest.approx(
+        [0.6942] * 3, abs=5e-4
+    )
+    assert committed["l2_reg"].seeds["val_accuracy"].tolist() == [0.5] * 3
+
+
+def test_only_marked_rows_have_fewer_epochs(committed):
+    page = report.REPORT.read_text("utf-8")
+    for name, each in committed.items():
+        marked = f"{name} has {each.row.epochs} epochs in place of 100" in page
+        assert marked == (each.row.epochs < 100)
+
+
+def test_the_page_is_that_of_the_results(committed):
+    assert report.REPORT.read_text("utf-8") == report.report(list(committed.values()))
+
+
+def test_the_nets_take_the_settings_of_the_benchmark():
+    loaded = params.load(ROOT / "params.yaml")
+    row = rows.Rows.model_validate(
+        YAML(typ="safe").load(ROOT / "notebook/params.yaml")
+    ).rows["res_deep"]
+    settings = rows.settings_of(row, recipe.settings_of(loaded, "res_deep"))
+    assert settings == {"n_chans": loaded.model.n_chans, "n_blocks": 100}
