@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 from joblib.externals.loky import ProcessPoolExecutor
+from torch.backends.cpu import get_cpu_capability
 from tqdm import tqdm
 
 from benchmark import dataset, errors, params, recipe
@@ -36,13 +37,24 @@ class Way:
 
 
 USUAL = "as in params.yaml"
+# By what this processor has: as on one of the generation before.
+OLDER = {
+    "AVX512": {
+        "without AVX-512": Way(
+            environment={"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+        )
+    },
+    "AVX2": {
+        "without AVX2": Way(
+            environment={"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "AVX"}
+        )
+    },
+}
 WAYS = {
     USUAL: Way(),
     "the same once more": Way(),
     "2 threads": Way(cell={"threads": 2}),
-    "without AVX2": Way(
-        environment={"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "AVX"}
-    ),
+    **OLDER.get(get_cpu_capability(), {}),
 }
 GPU = {"GPU": Way(cell={"device": "cuda"})}
 
