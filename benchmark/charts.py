@@ -1,9 +1,7 @@
 """The chapter's bar chart, the loss curves, and the ranking."""
 
-import io
 import math
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,8 +15,6 @@ from matplotlib.ticker import (
 
 from benchmark.results import BASELINE, Results, decimal
 from benchmark.significance import Difference, letters
-
-matplotlib.use("agg")  # files only, no window
 
 TRAIN_COLOUR, VAL_COLOUR, REST_COLOUR = "#9fb8d0", "#1f4e79", "#d9d9d9"
 ALIKE_COLOUR, APART_COLOUR, BASELINE_COLOUR = "#8a99a8", "#1f4e79", "#333333"
@@ -155,11 +151,3 @@ def ranking(
     axes.set_axisbelow(True)
     axes.grid(axis="x", color="#eeeeee")
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The picture, without the version that Matplotlib would put in."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()

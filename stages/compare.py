@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark import charts, params, stage
+from benchmark import charts, params, stage, tables
+from benchmark.figures import png
 from benchmark.results import BASELINE, Results, decimal, read
 from benchmark.significance import Difference, differences, in_points, letters
 from benchmark.uncertainty import Matrix, right_of
@@ -22,17 +23,24 @@ ONE_SEED = "With one seed no difference can be told from noise."
 
 def main() -> None:
     # Only what params.yaml names counts, whatever else lies in the folders.
-    results = read(list(params.load().architectures))
+    loaded = params.load()
+    results = read(list(loaded.architectures))
     against = against_baseline(results)
     pairs = all_pairs(results)
     stage.write(PLOTS / "results.md", results_table(results, against).encode())
     stage.write(PLOTS / "pairs.md", pairs_table(results, pairs).encode())
+    for name, table in (
+        ("loss_curves", tables.loss_curves(results)),
+        ("confusion", tables.confusion(results, loaded.data.classes)),
+    ):
+        text = table.to_csv(index=False, lineterminator="\n")
+        stage.write(PLOTS / f"{name}.csv", text.encode())
     for name, figure in (
         ("accuracy_comparison", charts.accuracy_comparison(results)),
         ("loss_curves", charts.loss_curves(results)),
         ("ranking", charts.ranking(results, against, pairs)),
     ):
-        stage.write(PLOTS / f"{name}.png", charts.png(figure))
+        stage.write(PLOTS / f"{name}.png", png(figure))
 
 
 def against_baseline(results: Results) -> dict[str, Difference]:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark import charts
 from benchmark.errors import UserError
+from benchmark.figures import png
 from benchmark.results import Results, read
 from stages import compare
 
@@ -125,7 +126,7 @@ def test_the_ranking_is_in_order_of_accuracy(three):
     assert names == three.by_accuracy
     assert names[0] == "better" and axes.yaxis_inverted()
     assert [text.get_text() for text in axes.texts] == ["a", "b", "b"]
-    assert charts.png(figure)[:4] == b"\x89PNG"
+    assert png(figure)[:4] == b"\x89PNG"
 
 
 def test_one_seed_is_told_from_noise_by_nothing():
@@ -142,5 +143,5 @@ def test_one_seed_is_told_from_noise_by_nothing():
 
 def test_the_same_bytes_again(three):
     pairs, against = compare.all_pairs(three), compare.against_baseline(three)
-    first, second = (charts.png(charts.ranking(three, against, pairs)) for _ in range(2))
+    first, second = (png(charts.ranking(three, against, pairs)) for _ in range(2))
     assert first == second

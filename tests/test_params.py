@@ -174,7 +174,18 @@ def test_an_architecture_file_that_cannot_be_read_is_one_line(workplace, source,
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "filter", "train", "export", "validate", "compare"]
+    "stage",
+    [
+        "download",
+        "filter",
+        "train",
+        "export",
+        "validate",
+        "compare",
+        "convolve",
+        "report",
+        "describe",
+    ],
 )
 def test_every_stage_checks_the_params_before_any_work(workplace, monkeypatch, stage):
     edit_params(workplace, {"train.lr": -1})

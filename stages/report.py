@@ -1,0 +1,188 @@
+"""Write the report: one HTML file that needs nothing but itself.
+
+`--photographs`: with images of CIFAR-10 and the benchmark's own first filters, to look at
+here; the one without them can be in git.
+"""
+
+import base64
+import io
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+from ruamel.yaml import YAML
+
+from benchmark import charts, dataset, errors, params, recipe, report_charts, stage
+from benchmark.costs import Cost, cost_of
+from benchmark.figures import png
+from benchmark.results import RESULTS, Results, decimal, read
+from benchmark.significance import letters
+from benchmark.tables import HardImage, hardest
+from stages.compare import against_baseline, all_pairs, interval
+
+WITHOUT, WITH = Path("plots/report.html"), Path("pictures/report.html")
+CONVOLUTION = {WITHOUT: Path("plots/convolution"), WITH: Path("pictures/convolution")}
+TEMPLATE = Path(__file__).with_name("report.html")
+LOCK = Path("dvc.lock")
+# Images that most architectures get wrong.
+MOST_IMAGES = {WITHOUT: 12, WITH: 24}
+SCALE = 3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """file: a PNG. says: what it shows, for whoever does not see it."""
+
+    file: bytes
+    says: str
+
+    @property
+    def source(self) -> str:
+        return f"data:image/png;base64,{base64.b64encode(self.file).decode()}"
+
+
+def main() -> None:
+    loaded = params.load()
+    if sys.argv[1:] not in ([], ["--photographs"]):
+        raise errors.UserError("nothing but --photographs can be asked for")
+    target = WITH if "--photographs" in sys.argv else WITHOUT
+    stage.write(target, page(loaded, target).encode())
+
+
+def page(loaded: params.Params, target: Path) -> str:
+    results = read(list(loaded.architectures))
+    against, found = against_baseline(results), all_pairs(results)
+    costs = {name: cost(loaded, name) for name in results.names}
+    wrong = hardest(results, MOST_IMAGES[target])
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE.name).render(
+        results=results,
+        against=against,
+        costs=costs,
+        letters=letters(results.by_accuracy, found) if found else {},
+        real=[pair for pair in found if pair.is_significant],
+        n_pairs=len(found),
+        wrong=wrong,
+        class_names=loaded.data.classes,
+        photographs=photographs(wrong) if target == WITH else {},
+        pictures=pictures(loaded, results, costs, target),
+        params=in_yaml(loaded),
+        environments=environments(results),
+        md5s=md5s(),
+        decimal=decimal,
+        interval=interval,
+    )
+
+
+def cost(loaded: params.Params, name: str) -> Cost:
+    return cost_of(
+        recipe.find(name), len(loaded.data.classes), recipe.settings_of(loaded, name)
+    )
+
+
+def pictures(
+    loaded: params.Params, results: Results, costs: dict[str, Cost], target: Path
+) -> dict[str, Picture]:
+    """Every picture of the report but for single photographs, with what it says."""
+    against, found = against_baseline(results), all_pairs(results)
+    best = results.by_accuracy[0]
+    worst = results.by_accuracy[-1]
+    span = (
+        f"from {worst} with {decimal(results.metrics[worst]['val_accuracy'])} to {best} "
+        f"with {decimal(results.metrics[best]['val_accuracy'])}"
+    )
+    apart = [name for name, each in against.items() if each.is_significant]
+    shown = {
+        "ranking": Picture(
+            png(charts.ranking(results, against, found)),
+            f"Validation accuracy of each architecture with its interval, {span}. Other "
+            f"than the baseline by more than noise: {', '.join(apart) or 'none'}.",
+        ),
+        "loss": Picture(
+            png(charts.loss_curves(results)),
+            "Training loss by epoch, a panel an architecture, each seed a line.",
+        ),
+        "cost": Picture(
+            png(report_charts.accuracy_against_cost(results, costs, against)),
+            "Validation accuracy over parameters and over multiply-adds; the table of "
+            "results holds the numbers.",
+        ),
+        "confusion": Picture(
+            png(report_charts.confusion(results, loaded.data.classes)),
+            "For each architecture, how often each class is taken for each.",
+        ),
+    }
+    if found:
+        shown["pairs"] = Picture(
+            png(report_charts.pairs(results, found)),
+            "By how many points each architecture is better than each other; the list "
+            "below names those that are more than noise.",
+        )
+    for name, says in (
+        ("filters", "The sixteen 3×3 kernels of the first convolution, as colours."),
+        ("layers", "What each layer gives for one image, and the gradients."),
+    ):
+        shown[name] = Picture((CONVOLUTION[target] / f"{name}.png").read_bytes(), says)
+    return shown
+
+
+def photographs(wrong: list[HardImage]) -> dict[int, Picture]:
+    """The images by their index, enlarged."""
+    stored = torch.load(dataset.CIFAR2, weights_only=True)
+    names, found = stored["class_names"], {}
+    for each in wrong:
+        pixels = stored["val_images"][each.index].permute(1, 2, 0).numpy()
+        image = Image.fromarray(pixels)
+        image = image.resize([SCALE * s for s in image.size], Image.Resampling.NEAREST)
+        buffer = io.BytesIO()
+        image.save(buffer, "png", optimize=True)
+        found[each.index] = Picture(
+            buffer.getvalue(),
+            f"validation image {each.index}, of class {names[each.label]}",
+        )
+    return found
+
+
+def in_yaml(loaded: params.Params) -> str:
+    """The params as YAML, without the comments."""
+    buffer = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.dump(loaded.model_dump(), buffer)
+    return buffer.getvalue()
+
+
+def environments(results: Results) -> dict[str, list[str]]:
+    """Each environment that architectures were trained in, and which."""
+    found: dict[str, list[str]] = {}
+    for name in results.names:
+        each = json.loads((RESULTS / name / "environment.json").read_text("utf-8"))
+        words = ", ".join(f"{key} {value}" for key, value in each.items())
+        found.setdefault(words, []).append(name)
+    return found
+
+
+def md5s() -> dict[str, str]:
+    """The MD5 of each file of data, as dvc.lock has it."""
+    if not LOCK.exists():
+        return {}
+    stages = YAML(typ="safe").load(LOCK.read_text("utf-8")).get("stages", {})
+    return {
+        out["path"]: out["md5"]
+        for name in ("download", "filter")
+        for out in stages.get(name, {}).get("outs", [])
+    }
+
+
+if __name__ == "__main__":
+    stage.run(main)
