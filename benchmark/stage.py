@@ -23,7 +23,8 @@ def run(stage: Callable[[], None]) -> None:
     """
 
     def alone() -> None:
-        name = " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
+        script = Path(sys.argv[0]).resolve()
+        name = " ".join([f"{script.parent.name}.{script.stem}", *sys.argv[1:]])
         place = LOCKS / re.sub(r"\W+", "-", name)
         with locks.take(place, busy=f"{name}: another run is at this stage"):
             check_wanted()

@@ -19,6 +19,7 @@ from benchmark.significance import Difference, differences, in_points
 from benchmark.uncertainty import right_of
 
 PREDICTIONS = "predictions.csv"
+THE_SAME = "none: the same answers"
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,10 @@ def data_of(lock: str) -> dict[str, str]:
 def git(*command: str) -> str:
     ran = subprocess.run(["git", *command], capture_output=True, encoding="utf-8")
     if ran.returncode:
+        # `git merge-base` says nothing where there is no common commit.
+        why = next(iter(ran.stderr.strip().splitlines()), "nothing found")
         raise errors.UserError(
-            f"git {' '.join(command)}: {ran.stderr.strip().splitlines()[0]}; "
-            "name a commit that this clone has"
+            f"git {' '.join(command)}: {why}; name a commit that this clone has"
         )
     return ran.stdout
 
@@ -161,7 +163,7 @@ def without_a_test(change: Change) -> str:
     common = before.right.index.intersection(after.right.index)
     if len(common) and before.right.loc[common].equals(after.right.loc[common]):
         if before.right.index.equals(after.right.index):
-            return "none: the same answers"
+            return THE_SAME
         return f"none: seeds that both have answer the same ({seeds(before, after)})"
     if min(len(before.right), len(after.right)) < 2:
         return f"with one seed nothing can be said ({seeds(before, after)})"

@@ -1,0 +1,139 @@
+"""What a pull request says, on real branches: a param, a recipe, code, nothing."""
+
+import pytest
+
+from scripts import pr_report
+from tests.conftest import COMMIT, edit_params, run
+
+
+@pytest.fixture
+def branch(small_run, monkeypatch):
+    """A branch of the small run; the run itself stays as it is."""
+    run("git", "checkout", "-q", "-b", "change", cwd=small_run)
+    monkeypatch.chdir(small_run)
+    yield small_run
+    run("git", "checkout", "-q", "-f", "main", cwd=small_run)
+    run("git", "clean", "-q", "-fd", cwd=small_run)
+    run("git", "branch", "-q", "-D", "change", cwd=small_run)
+    run("dvc", "checkout", "-q", cwd=small_run)
+
+
+def commit(repository):
+    run("git", "add", "-A", cwd=repository)
+    run("git", *COMMIT, "-q", "-m", "a change", cwd=repository)
+
+
+def say(base="main"):
+    printed = run(
+        "python", "-m", "scripts.pr_report", base, cwd=pr_report.verify.Path.cwd()
+    )
+    return printed
+
+
+def test_nothing_changed(branch):
+    text = say()
+    assert "**No accuracy changes**: all 11 architectures answer the same." in text
+    assert "The results are those of this code" in text
+    assert "<details>" not in text and "Pictures" not in text
+
+
+def test_n_blocks_changed(branch):
+    edit_params(branch, {"model.n_blocks": 3})
+    text = say()
+    assert "`train@res_deep`" in text and "The results are not those of this code" in text
+    run("dvc", "repro", cwd=branch)
+    commit(branch)
+    text = say()
+    [row] = [line for line in text.splitlines() if line.startswith("| res_deep")]
+    assert "not more than noise" in row or "**better" in row or "**worse" in row
+    assert not [line for line in text.splitlines() if line.startswith("| baseline |")]
+    assert "model.n_blocks" in text and "metrics/res_deep.json" in text
+    assert "The results are those of this code" in text
+    assert "`plots/ranking.png`" in text
+
+
+def test_the_lr_of_one_net_changed(branch):
+    edit_params(branch, {"architectures.first.lr": 0.0001})
+    run("dvc", "repro", cwd=branch)
+    commit(branch)
+    text = say()
+    assert "architectures.first.lr" in text
+    assert "metrics/first.json" in text and "metrics/res.json" not in text
+    assert not [line for line in text.splitlines() if line.startswith("| res |")]
+
+
+def test_code_changed_and_results_with_it(branch):
+    code = branch / "architectures/width.py"
+    code.write_text(code.read_text().replace("torch.tanh", "torch.relu"))
+    stale = say()
+    assert "⚠️ **The results are not those of this code**" in stale
+    assert "`train@width`, `validate@width` would run again" in stale
+    assert "No accuracy changes" in stale
+    run("dvc", "repro", cwd=branch)
+    commit(branch)
+    text = say()
+    assert "Code: `architectures/width.py`" in text
+    assert "⚠️" not in text
+    assert "model.n_blocks" not in text
+
+
+def test_what_the_base_has_got_since_is_no_change(branch):
+    run("git", "checkout", "-q", "main", cwd=branch)
+    before = run("git", "rev-parse", "main", cwd=branch).strip()
+    try:
+        edit_params(branch, {"train.lr": 0.5})
+        run("git", *COMMIT, "-q", "-a", "-m", "main goes on", cwd=branch)
+        run("git", "checkout", "-q", "change", cwd=branch)
+        text = say()
+        assert "train.lr" not in text and "No accuracy changes" in text
+    finally:
+        run("git", "branch", "-q", "-f", "main", before, cwd=branch)
+
+
+def test_pictures_are_shown_where_they_can_be(branch, monkeypatch):
+    (branch / "plots/ranking.png").write_bytes(b"another picture")
+    commit(branch)
+    head = run("git", "rev-parse", "HEAD", cwd=branch).strip()
+    start = run("git", "rev-parse", "main", cwd=branch).strip()
+    monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/cifar2")
+    monkeypatch.setenv("HEAD_SHA", head)
+    text = pr_report.pictures(start)
+    place = "https://github.com/somebody/cifar2/blob"
+    assert f"![before]({place}/{start}/plots/ranking.png?raw=true)" in text
+    assert f"![after]({place}/{head}/plots/ranking.png?raw=true)" in text
+
+
+def test_more_seeds_are_told_and_not_hidden(branch):
+    for path in branch.glob("results/*/predictions.csv"):
+        lines = path.read_text().splitlines()
+        more = [f"{line},{'seed_2' if i == 0 else '1'}" for i, line in enumerate(lines)]
+        path.write_text("\n".join([*more, ""]))
+    text = pr_report.results("main")
+    assert "No accuracy changes" not in text
+    assert text.count("seeds that both have answer the same (seeds: 2 → 3)") == 11
+
+
+def test_a_base_with_no_common_commit_is_one_line(branch):
+    run("git", "checkout", "-q", "--orphan", "apart", cwd=branch)
+    run("git", *COMMIT, "-q", "-m", "apart", cwd=branch)
+    try:
+        with pytest.raises(
+            pr_report.errors.UserError, match=r"merge-base .* nothing found"
+        ):
+            pr_report.report("main")
+    finally:
+        run("git", "checkout", "-q", "-f", "change", cwd=branch)
+        run("git", "branch", "-q", "-D", "apart", cwd=branch)
+
+
+def test_an_unknown_base_is_one_line(branch):
+    with pytest.raises(
+        pr_report.errors.UserError, match="name a commit that this clone has"
+    ):
+        pr_report.report("nowhere")
+
+
+def test_it_needs_neither_data_nor_models(clone):
+    printed = run("python", "-m", "scripts.pr_report", "HEAD", cwd=clone)
+    assert "No accuracy changes" in printed
+    assert not (clone / "models").exists() and not (clone / "data").exists()

@@ -1,0 +1,41 @@
+"""The workflow on GitHub calls what is here."""
+
+import re
+
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT
+
+WORKFLOW = ROOT / ".github/workflows/benchmark.yml"
+
+
+def steps():
+    jobs = YAML(typ="safe").load(WORKFLOW)["jobs"]
+    return [step for job in jobs.values() for step in job["steps"]]
+
+
+def test_it_tests_shuts_the_gate_and_reports():
+    called = set(re.findall(r"make (?:--silent )?([a-z-]+)", WORKFLOW.read_text()))
+    assert called == {"lint", "test", "setup", "verify", "pr-report"}
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
+    assert called <= targets
+
+
+def test_a_fork_gets_its_report_in_the_summary():
+    [report] = [step for step in steps() if step.get("name") == "Report"]
+    [comment] = [step for step in steps() if step.get("name") == "Comment"]
+    assert "GITHUB_STEP_SUMMARY" in report["run"]
+    assert "head.repo.full_name == github.repository" in comment["if"]
+    assert "--edit-last --create-if-none" in comment["run"]
+
+
+def test_what_a_pull_request_brings_is_in_no_script():
+    # A branch may be named like a command; it comes as a variable.
+    assert not [step for step in steps() if "${{" in step.get("run", "")]
+    assert "$(BASE)" not in (ROOT / "Makefile").read_text()
+
+
+def test_its_actions_are_githubs_own():
+    assert {step["uses"].split("@")[0] for step in steps() if "uses" in step} == {
+        "actions/checkout", "actions/setup-python",
+    }  # fmt: skip
