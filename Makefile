@@ -45,7 +45,8 @@ verify: setup ## Check that the committed results are those of the committed cod
 	@$(BIN)/python -m scripts.verify
 
 pictures: check ## After repro: pictures and report with photographs, in pictures/
-	$(BIN)/dvc repro pictures/dvc.yaml
+	$(BIN)/python -m stages.convolve --photographs
+	$(BIN)/python -m stages.report --photographs
 
 simulate: setup ## Simulate how well the intervals hold; table in docs/significance.md
 	@$(BIN)/python -m scripts.simulate

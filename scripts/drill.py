@@ -173,8 +173,7 @@ class Pipeline:
         copy_project(self.folder)
         # With many more stages than those that run, DVC takes these in another order each
         # time (that of a set), and dvc.lock lists them in the order in which they ran.
-        for other in ("notebook", "pictures"):
-            shutil.rmtree(self.folder / other)
+        shutil.rmtree(self.folder / "notebook")
         self.wipe()
         with (self.folder / "architectures/__init__.py").open("a") as file:
             file.write(COUNTER)

@@ -27,8 +27,7 @@ SIZED_BY_N_BLOCKS = {n for n, e in ENTRIES.items() if e.sized_by == "model"}
 def modified(repository: Path, notebook: bool = False) -> set[str]:
     """The stages that DVC would run because code, params or results changed.
 
-    notebook: those of notebook/dvc.yaml too, which `dvc repro` leaves alone. Those of
-    pictures/dvc.yaml leave nothing in git, so they never count.
+    notebook: those of notebook/dvc.yaml too, which `dvc repro` leaves alone.
     """
     with Repo(str(repository)) as repo:
         status = repo.status()
@@ -37,7 +36,7 @@ def modified(repository: Path, notebook: bool = False) -> set[str]:
         # From another folder, a stage's name starts with the path of dvc.yaml.
         pipeline, _, name = stage.rpartition(":")
         folder = Path(pipeline).parent.name
-        if folder == "pictures" or (folder == "notebook" and not notebook):
+        if folder == "notebook" and not notebook:
             continue
         for entry in entries:
             if entry == "changed command" or {"modified", "new"} & words(entry):
