@@ -218,3 +218,4 @@ def scratch(small_run: Path) -> Iterator[Path]:
     """The small run; whatever a test does to tracked files is taken back."""
     yield small_run
     run("git", "checkout", "-q", ".", cwd=small_run)
+    shutil.rmtree(small_run / "checkpoints", ignore_errors=True)

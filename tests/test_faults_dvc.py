@@ -87,41 +87,43 @@ def start(folder):
 
 
 @pytest.fixture
-def no_checkpoints(scratch):
-    """No checkpoint of an earlier test: one that trained to the bytes that were there."""
-    shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
+def trained_anew(scratch):
+    """The small run; models that a test puts in place of its own are taken back."""
+    yield scratch
+    run("git", "checkout", "-q", ".", cwd=scratch)
+    run("dvc", "checkout", "-q", cwd=scratch)
 
 
-def test_two_runs_at_once(scratch, no_checkpoints):
-    edit_params(scratch, {"train.epochs": 3})
-    both = [start(scratch), start(scratch)]
+def test_two_runs_at_once(trained_anew):
+    edit_params(trained_anew, {"train.epochs": 3})
+    both = [start(trained_anew), start(trained_anew)]
     printed = [process.communicate()[0] for process in both]
     for process, said in zip(both, printed, strict=True):
         assert "Traceback" not in said
         assert process.returncode == 0 or "ERROR" in said
     assert any(process.returncode == 0 for process in both)
-    run("dvc", "repro", "validate@baseline", cwd=scratch)
-    made = [scratch / MODEL, scratch / "results/baseline/predictions.csv"]
+    run("dvc", "repro", "validate@baseline", cwd=trained_anew)
+    made = [trained_anew / MODEL, trained_anew / "results/baseline/predictions.csv"]
     contents = [path.read_bytes() for path in made]
-    shutil.rmtree(scratch / "checkpoints")
+    shutil.rmtree(trained_anew / "checkpoints")
     for name in ("train@baseline", "validate@baseline"):
-        run("dvc", "repro", "--force", "--single-item", name, cwd=scratch)
+        run("dvc", "repro", "--force", "--single-item", name, cwd=trained_anew)
     assert [path.read_bytes() for path in made] == contents
-    assert not [s for s in modified(scratch) if s.endswith("@baseline")]
-    assert not list((scratch / "checkpoints").glob("*"))
+    assert not [s for s in modified(trained_anew) if s.endswith("@baseline")]
+    assert not list((trained_anew / "checkpoints").glob("*"))
 
 
 @pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
-def test_what_was_trained_survives_a_full_cache(scratch, no_checkpoints):
-    edit_params(scratch, {"train.epochs": 4})
+def test_what_was_trained_survives_a_full_cache(trained_anew):
+    edit_params(trained_anew, {"train.epochs": 4})
     train = "dvc repro --single-item train@baseline"
     full = "mount -t tmpfs -o size=20k full .dvc/cache/files/md5"
     printed = run(
         *[*UNSHARE, "--mount", "sh", "-c", f"{full} && {train}"],
-        cwd=scratch, check=False,
+        cwd=trained_anew, check=False,
     )  # fmt: skip
     assert "ERROR" in printed and "No space left on device" in printed
-    again = run("dvc", "repro", "validate@baseline", cwd=scratch)
+    again = run("dvc", "repro", "validate@baseline", cwd=trained_anew)
     for seed in (0, 1):
         assert f"baseline seed {seed}: goes on after epoch 4/4" in again
-    assert not list((scratch / "checkpoints").glob("*"))
+    assert not list((trained_anew / "checkpoints").glob("*"))
