@@ -134,10 +134,10 @@ def report(rows: pd.DataFrame, gpu: bool) -> str:
         "# Where the bytes are not promised",
         "",
         f"The same seeds, trained in other ways than usual, on {environment['processor']}, "
-        f"torch {environment['torch']}. Roundings differ, and training makes them larger: "
-        "after one epoch the weights still agree to some digits, at the end it is as if "
-        "another seed had been trained. Whoever compares accuracies to the last digit has "
-        "to train both sides in the same way.",
+        f"torch {environment['torch']}. Other ways round otherwise, and training makes "
+        "roundings larger. Whoever compares accuracies to the last digit has to train both "
+        "sides in the same way; whoever compares them by `make changes` does not, as long "
+        "as they move by less than they do from seed to seed.",
         "",
         "| architecture | trained | epochs | largest difference of a weight "
         "| other predictions | val accuracy moves by | its deviation over seeds |",
