@@ -21,9 +21,10 @@ from distributed import CancelledError, Client, KilledWorker, as_completed, get_
 from distributed.comm.core import CommClosedError
 from torch.nn import functional
 
-import architectures
-import benchmark
 from benchmark.errors import UserError
+
+# The packages whose code a task may need.
+PROJECT = ("architectures", "benchmark", "notebook")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -37,7 +38,8 @@ def run(
     Raises UserError: what the function raised as such, a scheduler that does not
     answer, workers of another environment, a task that kills its workers.
     """
-    with pickled_by_value(architectures, benchmark):
+    loaded = [sys.modules[name] for name in PROJECT if name in sys.modules]
+    with pickled_by_value(*loaded):
         yield from _run(function, tasks, address)
 
 

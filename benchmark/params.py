@@ -6,7 +6,7 @@
 import ast
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Interval
 from pydantic import (
@@ -108,13 +108,13 @@ def load(path: Path = PARAMS) -> Params:
 
     Raises UserError: the first key that is wrong, its value, and what is allowed.
     """
-    raw = _read(path)
+    raw = read_yaml(path)
     try:
         params = Params.model_validate(raw)
         for name, entry in params.architectures.items():
             _check_entry(params, name, entry)
     except ValidationError as error:
-        raise UserError(f"{path}: {_in_words(error.errors()[0])}") from None
+        raise UserError(f"{path}: {in_words(error.errors()[0])}") from None
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     if "baseline" not in params.architectures:
@@ -126,7 +126,8 @@ def load(path: Path = PARAMS) -> Params:
     return params
 
 
-def _read(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """What a file of YAML holds. Raises UserError where it cannot be read or is none."""
     try:
         # The YAML that DVC writes: to PyYAML, 1e-05 would be a string.
         return YAML(typ="safe").load(path.read_bytes())
@@ -226,18 +227,18 @@ def _validate(schema: Any, value: Any, where: str) -> None:
     try:
         TypeAdapter(schema, config=config).validate_python(value)
     except ValidationError as error:
-        raise ValueError(_in_words(error.errors()[0], where)) from None
+        raise ValueError(in_words(error.errors()[0], where=where)) from None
 
 
-def _in_words(error: ErrorDetails, where: str = "") -> str:
-    """One line of a pydantic error: the key, the value, what is allowed."""
+def in_words(error: ErrorDetails, schema: type[Section] = Params, where: str = "") -> str:
+    """One line of a pydantic error of that schema: the key, the value, what is allowed."""
     # A union's own branches are named in the path; the user never wrote those.
     steps = [str(s) for s in error["loc"] if s not in ("int", "float")]
     key = ".".join(([where] if where else []) + steps) or "the file"
     if error["type"] == "missing":
         return f"{key}: missing"
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown; {_siblings(error['loc'])}"
+        return f"{key}: unknown; {_siblings(error['loc'], schema)}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if error["loc"][-1:] in (("int",), ("float",)):
         message = "should be a finite number"
@@ -246,12 +247,13 @@ def _in_words(error: ErrorDetails, where: str = "") -> str:
     return f"{key}: {shown} is not allowed: {message}"
 
 
-def _siblings(loc: tuple[int | str, ...]) -> str:
-    section: type[BaseModel] = Params
+def _siblings(loc: tuple[int | str, ...], schema: type[Section]) -> str:
+    section: Any = schema
     for step in loc[:-1]:
-        annotation = section.model_fields[str(step)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            section = section.model_fields[str(step)].annotation
+        else:
+            *_, section = get_args(section)
     return f"allowed are {', '.join(section.model_fields)}"
 
 

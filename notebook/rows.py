@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
-from ruamel.yaml import YAML
 
+from benchmark import params
 from benchmark.errors import UserError
 from benchmark.params import Count, Section
 
@@ -34,14 +34,34 @@ class Rows(Section):
     rows: dict[str, Row]
 
 
-def load() -> Rows:
-    """Read and check the rows. Raises UserError: the key that is wrong, and why."""
+def load(loaded: params.Params) -> Rows:
+    """Read and check the rows. Raises UserError: the key that is wrong, and why.
+
+    loaded: the benchmark's params, which say which architectures there are.
+    """
+    raw = params.read_yaml(ROWS)
     try:
-        return Rows.model_validate(YAML(typ="safe").load(ROWS.read_bytes()))
+        table = Rows.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise UserError(f"{ROWS}: {key}: {first['input']!r}: {first['msg']}") from None
+        raise UserError(f"{ROWS}: {params.in_words(error.errors()[0], Rows)}") from None
+    for name, row in table.rows.items():
+        _check(f"{ROWS}: rows.{name}", row, loaded)
+    return table
+
+
+def _check(where: str, row: Row, loaded: params.Params) -> None:
+    """Hold a row against the architectures of params.yaml."""
+    if row.architecture not in loaded.architectures:
+        known = ", ".join(loaded.architectures)
+        raise UserError(
+            f"{where}.architecture: {row.architecture!r} is not in {params.PARAMS}; "
+            f"there are {known}"
+        )
+    takes_blocks = loaded.architectures[row.architecture].sized_by == "model"
+    if not takes_blocks and row.blocks:
+        raise UserError(f"{where}.blocks: {row.architecture} has none; take the key out")
+    if not (takes_blocks and row.blocks) and "shared_block" in row.defects:
+        raise UserError(f"{where}: shared_block needs a net with blocks, and their number")
 
 
 def named_on_command_line(arguments: list[str], rows: Rows) -> tuple[str, Row]:

@@ -13,7 +13,9 @@ import pytest
 import torch
 from filelock import FileLock
 
-from benchmark import cifar10, classes, params
+from benchmark import cifar10, classes, dataset, params, recipe
+from notebook import rows
+from notebook import train as notebook_train
 from scripts.copy_project import copy_project, edit_params
 
 torch.set_num_threads(1)
@@ -37,6 +39,7 @@ SMALL = {
     "train.batch_size": 16,
     "train.seeds": 2,
 }
+SMALL_NET = {"n_chans": 4, "n_blocks": 3, "p": 0.4}
 # No test depends on who runs it: git has neither a name nor settings.
 NOBODY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 # In a namespace of its own a process has no network, and can mount what it likes.
@@ -161,6 +164,33 @@ def small_data(workplace):
         workplace / "data" / "cifar2.pt",
     )
     return workplace
+
+
+@pytest.fixture
+def notebook_tasks(small_data: Path) -> Callable[..., list[notebook_train.Task]]:
+    """Makes the tasks of two seeds of a row of notebook/params.yaml, on few images."""
+    shutil.copytree(ROOT / "notebook", small_data / "notebook")
+    data = dataset.load([0.5] * 3, [0.25] * 3)
+
+    def make(name: str, **changes: object) -> list[notebook_train.Task]:
+        table = rows.load(params.load())
+        row = table.rows[name].model_copy(update={"epochs": 3, **changes})
+        settings = rows.settings_of(row, SMALL_NET)
+        what = {"row": row.model_dump(), "settings": settings, **vars(data)}
+        return [
+            notebook_train.Task(
+                name,
+                row,
+                recipe.find(row.architecture),
+                seed,
+                settings,
+                data,
+                notebook_train.path_of(name, seed, what),
+            )
+            for seed in (0, 1)
+        ]
+
+    return make
 
 
 @pytest.fixture

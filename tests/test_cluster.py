@@ -18,6 +18,7 @@ from distributed import Client
 
 from benchmark import cluster, errors, params, pool_first
 from benchmark.cell import train_cell
+from notebook import train as notebook_train
 from stages import train as stage_train
 from tests.conftest import ROOT, edit_params, run
 
@@ -132,6 +133,19 @@ def test_the_same_bytes_as_here(small_data, scheduler, folder):
     assert not cloudpickle.list_registry_pickle_by_value()
     logs = [(folder / f"{worker}.log").read_text() for worker in ("one", "two")]
     assert all(log.count("epoch 2/2") == 4 for log in logs)
+
+
+def test_a_row_of_the_notebook_too(small_data, scheduler, folder, notebook_tasks):
+    # An optimizer and a net that are closures of the notebook's own package.
+    for name in ("width", "res_deep"):
+        given = [
+            dataclasses.replace(t, checkpoint=None) for t in notebook_tasks(name, blocks=3)
+        ]
+        with workers(scheduler, folder, "one", "two"):
+            there = list(cluster.run(notebook_train.train_row, given, scheduler))
+        here = [notebook_train.train_row(task) for task in given]
+        assert sorted(there, key=lambda each: each["seed"]) == here
+    assert not cloudpickle.list_registry_pickle_by_value()
 
 
 def test_a_worker_killed_in_the_middle_costs_its_cell_alone(small_data, scheduler, folder):

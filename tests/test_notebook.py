@@ -9,12 +9,12 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from architectures import batch_norm, l2_reg
-from benchmark import dataset, params, recipe, scoring
+from benchmark import params, recipe, scoring
 from benchmark.errors import UserError
 from benchmark.training import train
 from notebook import defects, report, rows
 from notebook import train as notebook_train
-from tests.conftest import ARCHITECTURES, ROOT, edit_params, imported_files, run
+from tests.conftest import ARCHITECTURES, ROOT, SMALL_NET, edit_params, imported_files, run
 from tests.test_pipeline import EXEMPT, ran
 
 ROWS = YAML(typ="safe").load(ROOT / "notebook/params.yaml")["rows"]
@@ -22,13 +22,8 @@ IMAGES = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(20) % 2
 
 
-def of_net(name):
-    """Settings of a small net."""
-    return {"n_chans": 4, "n_blocks": 3, "p": 0.4}
-
-
 def trained(architecture, epochs=2, lr=0.1):
-    made = recipe.assemble(architecture, 2, of_net(architecture.name), lr, seed=0)
+    made = recipe.assemble(architecture, 2, SMALL_NET, lr, seed=0)
     before = dict(defects.parts(made.model))
     order = defects.fixed_order(20, 5)
     losses = train(
@@ -102,29 +97,11 @@ def test_the_message_without_flatten():
     assert defects.without_flatten(nn.Sequential(nn.Identity()), torch.zeros(1)) == ""
 
 
-@pytest.fixture
-def tasks(small_data):
-    """Of any row: the tasks of two seeds, on few images."""
-    shutil.copytree(ROOT / "notebook", small_data / "notebook")
-    data = dataset.load([0.5] * 3, [0.25] * 3)
-
-    def make(name, **changes):
-        row = rows.load().rows[name].model_copy(update={"epochs": 3, **changes})
-        settings = rows.settings_of(row, of_net(name))
-        what = {"row": row.model_dump(), "settings": settings, **vars(data)}
-        return [
-            notebook_train.Task(
-                name, row, seed, settings, data, notebook_train.path_of(name, seed, what)
-            )
-            for seed in (0, 1)
-        ]
-
-    return make
-
-
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_has_the_defects_that_it_names(tasks, name):
-    first, second = (notebook_train.train_row(task) for task in tasks(name, blocks=3))
+def test_a_row_has_the_defects_that_it_names(notebook_tasks, name):
+    first, second = (
+        notebook_train.train_row(task) for task in notebook_tasks(name, blocks=3)
+    )
     assert first["weights_moved"] == ("stale_optimizer" not in ROWS[name]["defects"])
     assert first["epochs_trained"] == (
         1 if "batches_outside" in ROWS[name]["defects"] else 3
@@ -134,8 +111,8 @@ def test_a_row_has_the_defects_that_it_names(tasks, name):
     assert first["loss"] != second["loss"]
 
 
-def test_a_row_that_is_cut_off_goes_on(tasks, monkeypatch):
-    [whole, _], [cut, _] = tasks("dropout"), tasks("dropout")
+def test_a_row_that_is_cut_off_goes_on(notebook_tasks, monkeypatch):
+    [whole, _], [cut, _] = notebook_tasks("dropout"), notebook_tasks("dropout")
     expected = notebook_train.train_row(whole)
     whole.checkpoint.unlink()
 
@@ -159,6 +136,22 @@ def test_a_row_that_is_cut_off_goes_on(tasks, monkeypatch):
     assert seen == [0, 2]
 
 
+def test_a_loss_that_is_not_finite_is_one_line(notebook_tasks):
+    [task, _] = notebook_tasks("dropout", lr=1e38)
+    with pytest.raises(UserError, match=r"dropout seed 0: the loss is .* smaller lr"):
+        notebook_train.train_row(task)
+
+
+def test_numbers_near_zero_are_flushed_in_a_row_alone(notebook_tasks):
+    def near_zero():
+        return (torch.tensor(1e-38) * 0.1).item() != 0
+
+    assert near_zero()
+    with notebook_train.flushed_denormals():
+        assert not near_zero()
+    assert near_zero()
+
+
 def test_the_pipeline_runs_a_row_and_the_benchmark_does_not(scratch):
     settings = {"seeds": 2, "rows.res_deep.epochs": 1, "rows.res_deep.blocks": 2}
     edit_params(scratch / "notebook", settings)
@@ -168,7 +161,7 @@ def test_the_pipeline_runs_a_row_and_the_benchmark_does_not(scratch):
     result = json.loads((scratch / "notebook/results/res_deep.json").read_text())
     assert [each["seed"] for each in result["seeds"]] == [0, 1]
     assert result["epochs"] == 1
-    assert not list(scratch.glob("checkpoints/*.pt"))
+    assert not list(scratch.glob("checkpoints/res_deep*"))
     assert ran(run("dvc", "repro", target, cwd=scratch)) == set()
     shown = run("dvc", "metrics", "show", cwd=scratch)
     assert "notebook" not in shown and "metrics/res_deep.json" in shown.replace("\\", "/")
@@ -179,20 +172,43 @@ def test_the_pipeline_runs_a_row_and_the_benchmark_does_not(scratch):
     [
         ("rows.width.defects", ["shuffled"], "rows.width.defects.0: 'shuffled'"),
         ("rows.width.epochs", 0, "rows.width.epochs: 0"),
+        ("rows.width.epoch", 1, "rows.width.epoch: unknown; allowed are architecture, lr"),
         ("seeds", 1, "seeds: 1"),
+        ("rows.width.architecture", "wide", ".*'wide' is not in params.yaml; there are"),
+        ("rows.width.blocks", 3, "rows.width.blocks: width has none"),
+        ("rows.width.defects", ["shared_block"], "rows.width: shared_block needs a net"),
     ],
 )
 def test_a_row_that_is_not_allowed_is_one_line(workplace, key, value, said):
     shutil.copytree(ROOT / "notebook", workplace / "notebook")
     edit_params(workplace / "notebook", {key: value})
     with pytest.raises(UserError, match=rf"notebook.params\.yaml: {said}") as raised:
-        rows.load()
+        rows.load(params.load())
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"seeds: [", "is not valid YAML"),
+        (b"\xff", "is not valid YAML"),
+        (b"", "the file: None is not allowed"),
+        (None, "cannot be read"),
+    ],
+)
+def test_rows_that_are_no_rows_are_one_line(workplace, content, said):
+    (workplace / "notebook").mkdir()
+    if content is not None:
+        (workplace / rows.ROWS).write_bytes(content)
+    with pytest.raises(UserError, match=rf"notebook.params\.yaml: {said}") as raised:
+        rows.load(params.load())
     assert "\n" not in str(raised.value)
 
 
 def test_an_unknown_row_is_one_line():
+    table = rows.load(params.load(ROOT / "params.yaml"))
     with pytest.raises(UserError, match=r"name one row .* width"):
-        rows.named_on_command_line(["train", "nothing"], rows.load())
+        rows.named_on_command_line(["train", "nothing"], table)
 
 
 @pytest.mark.parametrize("stage", ["train", "report"])
@@ -222,9 +238,8 @@ def committed(monkeypatch):
 def test_every_printed_value_comes_out_again(committed):
     printed = [each for each in committed.values() if each.printed]
     assert len(printed) == 7
-    whole = [each for each in printed if each.is_whole]
-    assert {each.name for each in printed} - {each.name for each in whole} == {"res_deep"}
-    assert all(each.is_reproduced for each in whole)
+    assert all(each.is_reproduced for each in printed)
+    assert [each.name for each in printed if not each.is_whole] == ["res_deep"]
     assert all(len(each.seeds) == 3 for each in committed.values())
 
 
