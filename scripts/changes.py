@@ -7,18 +7,23 @@ Both are in git, so neither data nor models nor DVC's cache are needed.
 import argparse
 import io
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_integer_dtype
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from benchmark import errors
+from benchmark import errors, params
 from benchmark.results import RESULTS, decimal
 from benchmark.significance import Difference, differences, in_points
 from benchmark.uncertainty import right_of
 
 PREDICTIONS = "predictions.csv"
+LOCK = Path("dvc.lock")
 THE_SAME = "none: the same answers"
 
 
@@ -61,25 +66,49 @@ def changes(base: str, revision: str | None = None) -> list[Change]:
 
 
 def of_workspace() -> dict[str, Scored]:
-    lock = Path("dvc.lock")
-    data = data_of(lock.read_text() if lock.exists() else "")
-    return {
-        path.parent.name: scored(path.read_text(), str(path), data)
-        for path in sorted(RESULTS.glob(f"*/{PREDICTIONS}"))
+    files = {
+        path: read_text(path)
+        for path in (params.PARAMS, LOCK, *sorted(RESULTS.glob(f"*/{PREDICTIONS}")))
+        if path.exists()
     }
+    return of_files({path.as_posix(): text for path, text in files.items()})
 
 
 def of_commit(revision: str) -> dict[str, Scored]:
     """The predictions in a commit, by architecture. Raises UserError."""
-    listed = git("ls-tree", "-r", "-z", "--name-only", revision, f"{RESULTS}/", "dvc.lock")
-    paths = [Path(path) for path in listed.split("\0") if path]
+    listed = git(
+        "ls-tree", "-r", "-z", "--name-only", revision,
+        f"{RESULTS}/", str(LOCK), str(params.PARAMS),
+    )  # fmt: skip
     # From here, wherever in the repository that is.
-    shown = {path: f"{revision}:./{path.as_posix()}" for path in paths}
-    data = data_of("".join(git("show", shown[p]) for p in paths if p.name == "dvc.lock"))
+    shown = (f"{revision}:./{path}" for path in listed.split("\0") if path)
+    wanted = (PREDICTIONS, LOCK.name, params.PARAMS.name)
+    return of_files({w: git("show", w) for w in shown if w.rsplit("/")[-1] in wanted})
+
+
+def of_files(files: Mapping[str, str]) -> dict[str, Scored]:
+    """The predictions, by architecture, in the order of their names.
+
+    files: text by where it is from: params.yaml, dvc.lock, and files of predictions.
+    Results of an architecture that params.yaml no longer has are left over, not its.
+    """
+    by_name = {PurePosixPath(where).name: where for where in files}
+    data, architectures = {}, None
+    if LOCK.name in by_name:
+        where = by_name[LOCK.name]
+        data = data_of(files[where], where)
+    if params.PARAMS.name in by_name:
+        where = by_name[params.PARAMS.name]
+        architectures = mapping(files[where], where).get("architectures")
+    found = {
+        PurePosixPath(where).parent.name: where
+        for where in files
+        if PurePosixPath(where).name == PREDICTIONS
+    }
     return {
-        path.parent.name: scored(git("show", shown[path]), shown[path], data)
-        for path in paths
-        if path.name == PREDICTIONS
+        name: scored(files[where], where, data)
+        for name, where in found.items()
+        if architectures is None or name in architectures
     }
 
 
@@ -90,6 +119,10 @@ def scored(text: str, where: str, data: dict[str, str]) -> Scored:
         label, right = predictions["label"], right_of(predictions)
         if right.empty:
             raise ValueError("no column seed_0")
+        columns = ["label", *(f"seed_{seed}" for seed in right.index)]
+        damaged = [name for name in columns if not is_integer_dtype(predictions[name])]
+        if damaged:
+            raise ValueError(f"{damaged[0]} is not a class in every row")
     except (ValueError, KeyError) as error:
         raise errors.UserError(
             f"{where}: no predictions ({error}); make them anew with `dvc repro`"
@@ -98,19 +131,41 @@ def scored(text: str, where: str, data: dict[str, str]) -> Scored:
     return Scored(label, right, data.get(name, ""))
 
 
-def data_of(lock: str) -> dict[str, str]:
+def data_of(lock: str, where: str) -> dict[str, str]:
     """By architecture, the MD5 of the data that dvc.lock says it was scored on."""
-    stages = (YAML(typ="safe").load(lock) or {}).get("stages", {})
-    return {
-        stage.removeprefix("validate@"): dep["md5"]
-        for stage, entry in stages.items()
-        for dep in entry.get("deps", [])
-        if stage.startswith("validate@") and dep["path"].startswith("data/")
-    }
+    try:
+        return {
+            stage.removeprefix("validate@"): dep["md5"]
+            for stage, entry in mapping(lock, where).get("stages", {}).items()
+            for dep in entry.get("deps", [])
+            if stage.startswith("validate@") and dep["path"].startswith("data/")
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise errors.UserError(f"{where}: is no dvc.lock; take it from git") from None
+
+
+def mapping(text: str, where: str) -> dict[str, Any]:
+    """What a text of YAML holds. Raises UserError where it holds no keys."""
+    try:
+        found = YAML(typ="safe").load(text) or {}
+    except YAMLError as error:
+        raise errors.UserError(
+            f"{where}: is not valid YAML: {' '.join(str(error).split())}"
+        ) from None
+    if not isinstance(found, dict):
+        raise errors.UserError(f"{where}: holds no keys; take it from git")
+    return found
+
+
+def read_text(path: Path) -> str:
+    """What is no UTF-8 shows as �, which no prediction is."""
+    return path.read_text("utf-8", errors="replace")
 
 
 def git(*command: str) -> str:
-    ran = subprocess.run(["git", *command], capture_output=True, encoding="utf-8")
+    ran = subprocess.run(
+        ["git", *command], capture_output=True, encoding="utf-8", errors="replace"
+    )
     if ran.returncode:
         # `git merge-base` says nothing where there is no common commit.
         why = next(iter(ran.stderr.strip().splitlines()), "nothing found")
@@ -159,6 +214,8 @@ def without_a_test(change: Change) -> str:
     if before is None or after is None:
         return "new" if before is None else "removed"
     if before.data != after.data or not before.label.equals(after.label):
+        if bool(before.data) != bool(after.data):
+            return f"{LOCK} does not say what it was scored on: cannot be compared"
         return "scored on other data: cannot be compared"
     common = before.right.index.intersection(after.right.index)
     if len(common) and before.right.loc[common].equals(after.right.loc[common]):

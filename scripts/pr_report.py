@@ -11,7 +11,7 @@ import sys
 from benchmark import errors
 from scripts import changes, verify
 
-CODE = ("architectures", "benchmark", "stages", "dvc.yaml")
+CODE = ("architectures", "benchmark", "notebook", "stages", "dvc.yaml", "requirements.lock")
 PICTURES = "plots"
 
 
@@ -60,14 +60,18 @@ def results(start: str) -> str:
 
 def freshness() -> str:
     """Whether the results are those of the code, and what is not."""
-    faults = list(verify.faults(verify.dvc_status(verify.BENCHMARK), verify.git_tracks()))
+    faults, _ = verify.told_apart(verify.dvc_status(verify.BENCHMARK))
+    of_notebook = f"\n\n{verify.STALE_NOTEBOOK}" if verify.notebook_is_stale() else ""
     if not faults:
-        return "The results are those of this code, these params and data (`make verify`)."
+        return (
+            "The results are those of this code, these params and data (`make verify`)."
+            + of_notebook
+        )
     stages = sorted({line.split(": ")[0] for line in faults})
     return (
         "⚠️ **The results are not those of this code**: "
         f"{', '.join(f'`{stage}`' for stage in stages)} would run again. "
-        f"{verify.WHAT_TO_DO.capitalize()}."
+        f"{verify.WHAT_TO_DO.capitalize()}.{of_notebook}"
     )
 
 
@@ -95,12 +99,19 @@ def pictures(start: str) -> str:
     head = os.environ.get("HEAD_SHA") or changes.git("rev-parse", "HEAD").strip()
     before, after = (f"{server}/{repository}/blob/{sha}" for sha in (start, head))
     rows = [
-        f"| {name} | ![before]({before}/{name}?raw=true) "
-        f"| ![after]({after}/{name}?raw=true) |"
+        f"| {name} | {picture('before', before, start, name)} "
+        f"| {picture('after', after, head, name)} |"
         for name in names
     ]
     lines = ["| picture | before | after |", "|---|---|---|", *rows]
     return table("Pictures", "\n".join(lines))
+
+
+def picture(what: str, place: str, commit: str, name: str) -> str:
+    """A picture as that commit has it, or a dash where it has none."""
+    if not changes.git("ls-tree", "--name-only", commit, "--", name):
+        return "–"
+    return f"![{what}]({place}/{name}?raw=true)"
 
 
 def changed(start: str, *paths: str) -> list[str]:

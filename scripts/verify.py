@@ -8,49 +8,54 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmark import errors
 
 BENCHMARK, NOTEBOOK = Path("dvc.yaml"), Path("notebook/dvc.yaml")
+# What DVC says of a thing that is not here.
+ABSENT = {"deleted", "not in cache"}
+STALE_NOTEBOOK = "docs/notebook.md is of other code or params; `make notebook` renews it."
 WHAT_TO_DO = "bring results up to date with `dvc repro`, or take the change back"
 
 
 def main() -> None:
-    status, tracked = dvc_status(BENCHMARK), git_tracks()
-    found = list(faults(status, tracked))
+    found, missing = told_apart(dvc_status(BENCHMARK))
     for line in found:
         print(line)
-    absent = sum(1 for _ in missing(status, tracked))
-    print(f"{absent} entries are not here or not in this cache, which is fine.")
-    if NOTEBOOK.exists() and any(faults(dvc_status(NOTEBOOK), tracked)):
-        print("docs/notebook.md is of other code or params; `make notebook` renews it.")
+    print(f"{len(missing)} entries are not here or not in this cache, which is fine.")
+    if notebook_is_stale():
+        print(STALE_NOTEBOOK)
     if found:
         raise errors.UserError(f"{len(found)} differ from dvc.lock; {WHAT_TO_DO}")
     print("Metrics, predictions and plots are those of this code, these params and data.")
 
 
-def faults(status: dict[str, Any], tracked: set[str]) -> Iterator[str]:
-    """A line for each thing that is other than dvc.lock says."""
-    for stage, kind, path, state in entries(status):
-        if not is_only_missing(path, state, tracked):
-            yield f"{stage}: {kind}: {path}: {state}" if path else f"{stage}: {kind}"
+def notebook_is_stale() -> bool:
+    """Whether the notebook's rows are of other code or params. Raises UserError."""
+    return NOTEBOOK.exists() and bool(told_apart(dvc_status(NOTEBOOK))[0])
 
 
-def missing(status: dict[str, Any], tracked: set[str]) -> Iterator[str]:
-    """Each path of data or models that is not here."""
-    for _, _, path, state in entries(status):
-        if is_only_missing(path, state, tracked):
-            yield path
+def told_apart(status: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """A line for each thing that is other than dvc.lock says; each that is only missing.
 
-
-def is_only_missing(path: str, state: str, tracked: set[str]) -> bool:
-    """Whether it is DVC's to bring: git has neither the file nor one in that folder."""
-    if state not in ("deleted", "not in cache"):
-        return False
-    return not any(name == path or name.startswith(f"{path}/") for name in tracked)
+    What git ignores is DVC's to bring, so it may be missing. Anything else is in git, or
+    was until somebody removed it.
+    """
+    found = list(entries(status))
+    absent = [path for _, _, path, state in found if state in ABSENT]
+    ignored = git_ignores(absent)
+    faults, missing = [], []
+    for stage, kind, path, state in found:
+        if state in ABSENT and path in ignored:
+            missing.append(path)
+        else:
+            faults.append(
+                f"{stage}: {kind}: {path}: {state}" if path else f"{stage}: {kind}"
+            )
+    return faults, missing
 
 
 def entries(status: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
@@ -93,10 +98,15 @@ def dvc(*command: str) -> str:
     return ran.stdout
 
 
-def git_tracks() -> set[str]:
-    """The files that git tracks, whether or not they are here."""
-    ran = subprocess.run(["git", "ls-files", "-z"], capture_output=True, encoding="utf-8")
-    if ran.returncode:
+def git_ignores(paths: Iterable[str]) -> set[str]:
+    """Those that .gitignore leaves to DVC, whether or not they are here."""
+    ran = subprocess.run(
+        ["git", "check-ignore", "-z", "--stdin"],
+        input="\0".join(paths),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    if ran.returncode > 1:  # 1: it ignores none
         raise errors.UserError("verifying needs git, and a clone; run it where dvc.yaml is")
     return set(filter(None, ran.stdout.split("\0")))
 

@@ -147,11 +147,59 @@ def test_in_a_folder_of_a_repository_and_with_any_name(tmp_path, monkeypatch):
     assert said()[0] == {"größe": "none: the same answers"}
 
 
-@pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\n", "a,b\n1,2\n", "label\n0\n"])
+def test_results_of_a_net_that_params_no_longer_have(repository):
+    Path("params.yaml").write_text("architectures: {baseline: {}, res: {}, depth: {}}")
+    commit(repository)
+    Path("params.yaml").write_text("architectures: {baseline: {}, res: {}}")
+    words, _ = said()
+    assert words.pop("depth") == "removed"
+    assert set(words.values()) == {"none: the same answers"}
+
+
+WHOLE = "example,label,seed_0,seed_1\n0,1,1,1\n1,0,1,0\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<<<<<<< HEAD\n",
+        b"a,b\n1,2\n",
+        b"label\n0\n",
+        WHOLE.replace("1,0,1,0", "1,bird,1,0").encode(),
+        WHOLE.replace("1,0,1,0", "1,0,1,bird").encode(),
+        WHOLE.replace("1,0,1,0", "1,0,1,").encode(),
+        WHOLE.replace("1,0,1,0", "<<<<<<< ours").encode(),
+        WHOLE.replace("1,0,1,0", "1,0,1,\xff").encode("latin-1"),
+    ],
+)
 def test_a_file_that_holds_no_predictions_is_one_line(repository, content):
-    Path("results/res/predictions.csv").write_text(content)
+    Path("results/res/predictions.csv").write_bytes(WHOLE.encode())
+    assert "res" in said()[0]
+    Path("results/res/predictions.csv").write_bytes(content)
     with pytest.raises(UserError, match=r"^results/res/predictions.csv: no predictions \("):
         said()
+    commit(repository)
+    with pytest.raises(UserError, match=r"^HEAD:./results/res/predictions.csv: no predic"):
+        said("HEAD")
+
+
+@pytest.mark.parametrize("file", ["dvc.lock", "params.yaml"])
+@pytest.mark.parametrize("content", ["<<<<<<< ours\na: 1\n", "[1, 2]", "a: ["])
+def test_a_damaged_file_of_yaml_is_one_line(repository, file, content):
+    Path(file).write_text(content)
+    with pytest.raises(UserError, match=rf"^{file}: ") as raised:
+        said()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_lock_that_is_gone_is_told_as_such(repository):
+    lock("one")
+    commit(repository)
+    Path("dvc.lock").unlink()
+    assert said()[0]["res"] == (
+        "dvc.lock does not say what it was scored on: cannot be compared"
+    )
 
 
 def test_nothing_to_compare_is_one_line(repository, monkeypatch):

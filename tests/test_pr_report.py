@@ -1,6 +1,7 @@
 """What a pull request says, on real branches: a param, a recipe, code, nothing."""
 
 import pytest
+from ruamel.yaml import YAML
 
 from scripts import pr_report
 from tests.conftest import COMMIT, edit_params, run
@@ -77,6 +78,37 @@ def test_code_changed_and_results_with_it(branch):
     assert "model.n_blocks" not in text
 
 
+def test_code_renamed_is_code_changed(branch):
+    run("git", "mv", "benchmark/training.py", "benchmark/loop.py", cwd=branch)
+    commit(branch)
+    assert "⚠️ **The results are not those of this code**" in say()
+
+
+def test_an_architecture_that_is_taken_out_is_told(branch):
+    path = branch / "params.yaml"
+    content = YAML().load(path)
+    del content["architectures"]["first"]
+    YAML().dump(content, path)
+    text = say()
+    assert "| first |" in text and "| removed |" in text
+    assert "The other 10 answer the same" in text
+
+
+def test_the_notebook_and_the_environment_are_code_too(branch):
+    for name in ("notebook/train.py", "requirements.lock"):
+        with (branch / name).open("a") as file:
+            file.write("# edited\n")
+    text = say()
+    assert "Code: `notebook/train.py`, `requirements.lock`" in text
+    assert pr_report.verify.STALE_NOTEBOOK in text
+
+
+def test_params_that_cannot_be_read_are_one_line(branch):
+    (branch / "notebook/params.yaml").write_text("a: [")
+    with pytest.raises(pr_report.errors.UserError, match=r"notebook.params.yaml"):
+        pr_report.report("main")
+
+
 def test_what_the_base_has_got_since_is_no_change(branch):
     run("git", "checkout", "-q", "main", cwd=branch)
     before = run("git", "rev-parse", "main", cwd=branch).strip()
@@ -92,6 +124,7 @@ def test_what_the_base_has_got_since_is_no_change(branch):
 
 def test_pictures_are_shown_where_they_can_be(branch, monkeypatch):
     (branch / "plots/ranking.png").write_bytes(b"another picture")
+    (branch / "plots/new.png").write_bytes(b"a new picture")
     commit(branch)
     head = run("git", "rev-parse", "HEAD", cwd=branch).strip()
     start = run("git", "rev-parse", "main", cwd=branch).strip()
@@ -101,6 +134,7 @@ def test_pictures_are_shown_where_they_can_be(branch, monkeypatch):
     place = "https://github.com/somebody/cifar2/blob"
     assert f"![before]({place}/{start}/plots/ranking.png?raw=true)" in text
     assert f"![after]({place}/{head}/plots/ranking.png?raw=true)" in text
+    assert f"| – | ![after]({place}/{head}/plots/new.png?raw=true)" in text
 
 
 def test_more_seeds_are_told_and_not_hidden(branch):

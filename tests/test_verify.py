@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scripts import verify
-from tests.conftest import edit_params, run
+from tests.conftest import COMMIT, edit_params, run
 
 
 def gate(repository):
@@ -52,6 +52,25 @@ def removed_code(clone):
     (clone / "architectures/res.py").unlink()
 
 
+def committed(clone):
+    run("git", *COMMIT, "-q", "-a", "-m", "a change", cwd=clone)
+
+
+def committed_removal_of_a_metric(clone):
+    removed_metric(clone)
+    committed(clone)
+
+
+def committed_removal_of_code(clone):
+    removed_code(clone)
+    committed(clone)
+
+
+def renamed_code(clone):
+    run("git", "mv", "benchmark/training.py", "benchmark/loop.py", cwd=clone)
+    committed(clone)
+
+
 def edited_picture(clone):
     path = clone / "plots/ranking.png"
     path.write_bytes(path.read_bytes() + b"more")
@@ -71,6 +90,9 @@ def edited_command(clone):
         (removed_param, "train@res: changed deps: params.yaml: train.lr: param deleted"),
         (changed_code, "train@res: changed deps: architectures/res.py: modified"),
         (removed_code, "train@res: changed deps: architectures/res.py: deleted"),
+        (committed_removal_of_a_metric, "changed outs: metrics/res.json: deleted"),
+        (committed_removal_of_code, "changed deps: architectures/res.py: deleted"),
+        (renamed_code, "train@res: changed deps: benchmark/training.py: deleted"),
         (edited_picture, "compare: changed outs: plots/ranking.png: modified"),
         (edited_command, "compare: changed command"),
     ],
@@ -93,17 +115,21 @@ def test_a_conflict_in_dvc_yaml_is_one_line(clone):
     assert "error: dvc status" in printed and "dvc.yaml" in printed.partition("error: ")[2]
 
 
-def test_only_what_git_lacks_may_be_missing():
-    tracked = {"metrics/res.json", "architectures/res.py"}
-    for path, state, missing in (
+def test_only_what_git_ignores_may_be_missing(clone, monkeypatch):
+    monkeypatch.chdir(clone)
+    for path, state, may in (
         ("models/res", "not in cache", True),
         ("models/res", "deleted", True),
+        ("data/cifar2.pt", "deleted", True),
         ("models/res", "modified", False),
         ("metrics/res.json", "deleted", False),
         ("metrics", "deleted", False),
         ("architectures/res.py", "deleted", False),
+        ("architectures/never_there.py", "deleted", False),
     ):
-        assert verify.is_only_missing(path, state, tracked) == missing
+        status = {"train@res": [{"changed deps": {path: state}}]}
+        faults, missing = verify.told_apart(status)
+        assert (missing, len(faults)) == (([path], 0) if may else ([], 1))
 
 
 def test_outside_a_clone_it_is_one_line(tmp_path, monkeypatch):
@@ -111,4 +137,4 @@ def test_outside_a_clone_it_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(verify.errors.UserError):
         verify.dvc_status(verify.BENCHMARK)
     with pytest.raises(verify.errors.UserError, match="needs git"):
-        verify.git_tracks()
+        verify.git_ignores(["models"])

@@ -30,6 +30,16 @@ def test_a_fork_gets_its_report_in_the_summary():
     assert "--edit-last --create-if-none" in comment["run"]
 
 
+def test_only_the_report_may_write_and_nothing_else():
+    workflow = YAML(typ="safe").load(WORKFLOW)
+    assert workflow["permissions"] == {"contents": "read"}
+    rights = {name: job.get("permissions") for name, job in workflow["jobs"].items()}
+    comment = {"contents": "read", "pull-requests": "write"}
+    assert rights == {"test": None, "report": comment}
+    checkouts = [s for s in steps() if s.get("uses", "").startswith("actions/checkout")]
+    assert all(s["with"]["persist-credentials"] is False for s in checkouts)
+
+
 def test_what_a_pull_request_brings_is_in_no_script():
     # A branch may be named like a command; it comes as a variable.
     assert not [step for step in steps() if "${{" in step.get("run", "")]
