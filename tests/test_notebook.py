@@ -250,6 +250,22 @@ def test_a_value_that_is_far_off_is_not_reproduced(committed):
     assert "| **no** |" in report.table_row(far)
 
 
+def test_seeds_that_scatter_tell_nothing(committed):
+    res = committed["res"]
+    seeds = res.seeds.assign(val_accuracy=[0.56, 0.84, 0.81])
+    for printed, said in ((0.2, "cannot be told"), (0.95, "cannot be told"), (0.73, "yes")):
+        each = report.Repeated("res", res.row, seeds, {"val": printed}, res.mended)
+        assert report.verdict(each) == said
+
+
+def test_a_result_that_is_no_json_is_one_line(tmp_path):
+    path = tmp_path / "res.json"
+    for content in ("", "<<<<<<< ours", "[1]"):
+        path.write_text(content)
+        with pytest.raises(UserError, match=r"res\.json: .*; take it from git"):
+            report.of_json(path)
+
+
 def test_what_the_stale_optimizer_and_the_added_penalty_left(committed):
     assert not committed["width"].seeds["weights_moved"].any()
     assert committed["l2_reg"].seeds["loss"].tolist() == pytest.approx(
