@@ -52,7 +52,7 @@ simulate: setup ## Simulate how well the intervals hold; table in docs/significa
 	@$(BIN)/python -m scripts.simulate
 
 elsewhere: setup ## Measure how far results move where the bytes are not promised
-	@$(BIN)/python -m scripts.elsewhere --seeds 3
+	@$(BIN)/python -m scripts.elsewhere
 
 bench: setup ## Time the training against the notebook's way; table and pictures in docs/
 	@$(BIN)/python -m scripts.bench

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import recipe
+from benchmark import errors, recipe
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,13 @@ class Cost:
 def cost_of(
     architecture: recipe.Architecture, n_classes: int, settings: Mapping[str, Any]
 ) -> Cost:
-    """What one image costs, by torch's own counter.
+    """What one image costs, by torch's own counter: parameters, and multiply-adds.
 
-    It counts convolutions and matrix products, a multiply-add as two operations; on the
-    meta device, so nothing is computed.
+    It counts convolutions and matrix products, a multiply-add as two operations.
     """
-    with torch.device("meta"):
+    with errors.naming(architecture.name):
         model = recipe.build_model(architecture, n_classes, settings).eval()
-        image = torch.empty(1, 3, 32, 32)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        model(image)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            model(torch.zeros(1, 3, 32, 32))
     return Cost(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)

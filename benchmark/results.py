@@ -67,6 +67,17 @@ def read(architectures: list[str]) -> Results:
     return Results(metrics, seeds, curves, predictions)
 
 
+def environment_of(architecture: str) -> dict[str, str]:
+    """Where it was trained: processor, versions. Raises UserError."""
+    path = RESULTS / architecture / "environment.json"
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (TypeError, ValueError) as error:
+        raise errors.UserError(
+            f"{path}: {error}; bring it with `dvc repro validate@{architecture}`"
+        ) from None
+
+
 def decimal(value: float) -> str:
     """An accuracy without the leading zero: .8948."""
     return f"{value:.4f}".removeprefix("0")

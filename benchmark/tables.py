@@ -33,7 +33,7 @@ def confusion(results: Results, class_names: Sequence[str]) -> pd.DataFrame:
 @dataclass(frozen=True)
 class HardImage:
     """index: in the validation images. By architecture, `said` is the class that most of
-    its seeds answer, and `wrong` the share of them that are.
+    its seeds answer, the right one where as many say so, and `wrong` the share that do not.
     """
 
     index: int
@@ -47,11 +47,23 @@ class HardImage:
         return [name for name, answer in self.said.items() if answer == self.label]
 
 
+def most_said(answers: pd.DataFrame, labels: "pd.Series[int]") -> "pd.Series[int]":
+    """Of each image, the class that most seeds answer; among equals the right one.
+
+    answers: a row an image, a column a seed.
+    """
+    most = answers.mode(axis=1)[0].astype(int)
+    is_equal = answers.eq(most, axis=0).sum(axis=1) == answers.eq(labels, axis=0).sum(
+        axis=1
+    )
+    return most.mask(is_equal, labels)
+
+
 def hardest(results: Results, most: int) -> list[HardImage]:
     """The images that most architectures get wrong, the worst first, at most `most`."""
     labels = next(iter(results.predictions.values()))["label"]
     answers = {n: each.filter(like="seed_") for n, each in results.predictions.items()}
-    said = {name: each.mode(axis=1)[0] for name, each in answers.items()}
+    said = {name: most_said(each, labels) for name, each in answers.items()}
     wrong = {name: each.ne(labels, axis=0).mean(axis=1) for name, each in answers.items()}
     images = [
         HardImage(

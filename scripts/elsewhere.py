@@ -7,6 +7,7 @@ Every training is a process of its own, for some of this is chosen at its start.
 
 import argparse
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from benchmark.scoring import accuracy, predict
 from stages.train import cells
 
 REPORT = Path("docs/elsewhere.md")
+# Of those in params.yaml, unless told otherwise.
+SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def main() -> None:
     )
     parser.add_argument("--architectures", nargs="+", default=["baseline"],
                         choices=list(loaded.architectures), metavar="NAME")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=loaded.train.seeds,
+    parser.add_argument("--seeds", type=int, default=min(SEEDS, loaded.train.seeds),
                         choices=range(1, loaded.train.seeds + 1), metavar="N")  # fmt: skip
     arguments = parser.parse_args()
     ways = WAYS | (GPU if torch.cuda.is_available() else {})
@@ -152,13 +155,13 @@ def report(rows: pd.DataFrame, gpu: bool) -> str:
         lines.append(
             f"| {name} | {way} | {epochs} | {group['weight'].max():.1g} "
             f"| {group['image'].mean():.1%} | {group['points'].mean():.1f} points "
-            f"| {deviation:.1f} points |"
+            f"| {'–' if math.isnan(deviation) else f'{deviation:.1f} points'} |"
         )
-    seeds = rows.groupby(keys).size().max()
+    seeds = int(rows.groupby(keys).size().max())
     lines += [
         "",
-        f"The largest weight of {seeds} seeds, and means over them. `python -m "
-        "scripts.elsewhere` makes this page anew"
+        f"The largest weight of {seeds} seed{'s' * (seeds > 1)}, and means over them. "
+        "`make elsewhere` makes this page anew"
         + ("." if gpu else "; where there is a GPU, it has rows too."),
     ]
     return "\n".join([*lines, ""])

@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from benchmark import convolutions, dataset, errors, params, recipe, stage
+from benchmark import convolutions, dataset, errors, params, photographs, recipe, stage
 from benchmark.classes import DRAWN_CLASSES
 from benchmark.figures import png
 from benchmark.scenes import scene
@@ -35,7 +35,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if "--photographs" in sys.argv:
         folder, name = PHOTOGRAPHS, "a photographed"
-        images, labels, names = photographs()
+        images, labels, names = photographs.load()
         model = benchmarks_baseline(len(names))
     else:
         folder, name = DRAWN, "a drawn"
@@ -55,12 +55,6 @@ def drawings() -> tuple[Tensor, Tensor, tuple[str, ...]]:
     pixels = np.stack([scene(DRAWN_CLASSES[label], generator) for label in labels])
     images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
     return images, torch.from_numpy(labels), DRAWN_CLASSES
-
-
-def photographs() -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """The validation images, likewise."""
-    stored = torch.load(dataset.CIFAR2, weights_only=True)
-    return stored["val_images"], stored["val_labels"], tuple(stored["class_names"])
 
 
 def baseline_of_drawings(data: params.Data, images: Tensor, labels: Tensor) -> nn.Module:
@@ -96,6 +90,12 @@ def figures(
     data: params.Data, model: nn.Module, image: Tensor, label: int, title: str
 ) -> dict[str, Figure]:
     """By file name. image: 3×32×32, uint8."""
+    lacking = set(LAYERS) - dict(model.named_modules()).keys()
+    if lacking:
+        raise errors.UserError(
+            f"architectures/{BASELINE}.py: has no {', '.join(sorted(lacking))}; convolve "
+            "draws those layers, so name them so, or others in stages/convolve.py"
+        )
     scaled = image.float() / 255
     normalized = dataset.normalize(image[None], data.mean, data.std)[0]
     seen = convolutions.look_inside(model, LAYERS, normalized, label)
@@ -104,7 +104,9 @@ def figures(
         "padding": convolutions.padding(scaled),
         "downsampling": convolutions.downsampling(scaled),
         "parameters": convolutions.parameters(),
-        "filters": convolutions.filters(model.get_parameter("conv1.weight").detach()),
+        "filters": convolutions.filters(
+            model.get_parameter(f"{LAYERS[0]}.weight").detach()
+        ),
         "layers": convolutions.layers(scaled, seen, title),
     }
 

@@ -1,12 +1,11 @@
 """Write the model card of the exported baseline: docs/model_card.md."""
 
-import json
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark import params, stage
-from benchmark.results import BASELINE, RESULTS, decimal, read
+from benchmark.results import BASELINE, decimal, environment_of, read
 
 CARD = Path("docs/model_card.md")
 TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -29,7 +28,7 @@ def main() -> None:
         first=results.seeds[BASELINE].iloc[0],
         n_val=results.n_val,
         n_seeds=results.n_seeds,
-        made=json.loads((RESULTS / BASELINE / "environment.json").read_text("utf-8")),
+        made=environment_of(BASELINE),
         decimal=decimal,
     )
     stage.write(CARD, text.encode())

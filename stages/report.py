@@ -6,20 +6,27 @@ here; the one without them can be in git.
 
 import base64
 import io
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from ruamel.yaml import YAML
 
-from benchmark import charts, dataset, errors, params, recipe, report_charts, stage
+from benchmark import (
+    charts,
+    dvc_lock,
+    errors,
+    params,
+    photographs,
+    recipe,
+    report_charts,
+    stage,
+)
 from benchmark.costs import Cost, cost_of
 from benchmark.figures import png
-from benchmark.results import RESULTS, Results, decimal, read
+from benchmark.results import Results, decimal, environment_of, read
 from benchmark.significance import letters
 from benchmark.tables import HardImage, hardest
 from stages.compare import against_baseline, all_pairs, interval
@@ -27,7 +34,6 @@ from stages.compare import against_baseline, all_pairs, interval
 WITHOUT, WITH = Path("plots/report.html"), Path("pictures/report.html")
 CONVOLUTION = {WITHOUT: Path("plots/convolution"), WITH: Path("pictures/convolution")}
 TEMPLATE = Path(__file__).with_name("report.html")
-LOCK = Path("dvc.lock")
 # Images that most architectures get wrong.
 MOST_IMAGES = {WITHOUT: 12, WITH: 24}
 SCALE = 3
@@ -74,11 +80,11 @@ def page(loaded: params.Params, target: Path) -> str:
         n_pairs=len(found),
         wrong=wrong,
         class_names=loaded.data.classes,
-        photographs=photographs(wrong) if target == WITH else {},
+        photographs=enlarged(wrong) if target == WITH else {},
         pictures=pictures(loaded, results, costs, target),
         params=in_yaml(loaded),
         environments=environments(results),
-        md5s=md5s(),
+        md5s=dvc_lock.md5s(),
         decimal=decimal,
         interval=interval,
     )
@@ -136,12 +142,12 @@ def pictures(
     return shown
 
 
-def photographs(wrong: list[HardImage]) -> dict[int, Picture]:
-    """The images by their index, enlarged."""
-    stored = torch.load(dataset.CIFAR2, weights_only=True)
-    names, found = stored["class_names"], {}
+def enlarged(wrong: list[HardImage]) -> dict[int, Picture]:
+    """The photographs by their index."""
+    images, _, names = photographs.load()
+    found = {}
     for each in wrong:
-        pixels = stored["val_images"][each.index].permute(1, 2, 0).numpy()
+        pixels = images[each.index].permute(1, 2, 0).numpy()
         image = Image.fromarray(pixels)
         image = image.resize([SCALE * s for s in image.size], Image.Resampling.NEAREST)
         buffer = io.BytesIO()
@@ -166,22 +172,10 @@ def environments(results: Results) -> dict[str, list[str]]:
     """Each environment that architectures were trained in, and which."""
     found: dict[str, list[str]] = {}
     for name in results.names:
-        each = json.loads((RESULTS / name / "environment.json").read_text("utf-8"))
+        each = environment_of(name)
         words = ", ".join(f"{key} {value}" for key, value in each.items())
         found.setdefault(words, []).append(name)
     return found
-
-
-def md5s() -> dict[str, str]:
-    """The MD5 of each file of data, as dvc.lock has it."""
-    if not LOCK.exists():
-        return {}
-    stages = YAML(typ="safe").load(LOCK.read_text("utf-8")).get("stages", {})
-    return {
-        out["path"]: out["md5"]
-        for name in ("download", "filter")
-        for out in stages.get(name, {}).get("outs", [])
-    }
 
 
 if __name__ == "__main__":

@@ -49,3 +49,5 @@ def test_the_report():
     [line] = [line for line in lines if line.startswith("| res |")]
     assert line == "| res | 2 threads | 100 | 0.5 | 5.0% | 0.4 points | 1.4 points |"
     assert "2 seeds" in lines[-1]
+    page = elsewhere.report(pd.DataFrame([rows[0], rows[2]]), gpu=False)
+    assert "| 0.4 points | – |" in page and "1 seed," in page and "nan" not in page

@@ -1,5 +1,6 @@
 """The report, the model card, the costs: what is in them, and that they open offline."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -7,12 +8,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
+from torch import nn
 
 from benchmark import params, recipe, report_charts, tables
 from benchmark.costs import cost_of
-from stages import describe, report
+from benchmark.errors import UserError
+from stages import convolve, describe, report
 from tests.conftest import ARCHITECTURES, ROOT, edit_params, run
 from tests.test_architectures import assemble
 from tests.test_compare import results_of
@@ -81,6 +86,29 @@ def test_the_hardest_images_come_first():
     assert [image.index for image in tables.hardest(results, most=1)] == [7]
 
 
+def test_where_seeds_say_so_half_and_half_no_class_is_favoured():
+    results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=2)
+    label = results.predictions["baseline"]["label"]
+    for each in results.predictions.values():
+        each["seed_0"], each["seed_1"] = label, 1 - label
+    assert set(label) == {0, 1} and tables.hardest(results, most=9) == []
+
+
+def test_a_net_that_looks_at_its_numbers_can_be_counted(monkeypatch):
+    class Net(nn.Module):
+        def __init__(self, n_classes):
+            super().__init__()
+            self.fc = nn.Linear(3072, n_classes)
+
+        def forward(self, images):
+            if images.mean() > 100:
+                images = images / 255
+            return self.fc(images.flatten(1))
+
+    given = dataclasses.replace(recipe.find("baseline"), name="mine", net=Net)
+    assert cost_of(given, 2, {}).multiply_adds == 2 * 3072
+
+
 def test_the_confusion_is_that_of_the_predictions():
     results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=2)
     table = tables.confusion(results, ["airplane", "bird"])
@@ -129,19 +157,68 @@ def in_words(text):
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
+def all_wrong_on_the_first_image(path):
+    table = pd.read_csv(path, index_col="example")
+    table.iloc[0, 1:] = 1 - table.iloc[0, 0]
+    table.to_csv(path)
+
+
 def test_the_pictures_with_photographs_are_made_and_stay_out_of_git(scratch):
+    for path in scratch.glob("results/*/predictions.csv"):
+        all_wrong_on_the_first_image(path)
     for stage in ("convolve", "report"):
         run("python", "-m", f"stages.{stage}", "--photographs", cwd=scratch)
     text = (scratch / report.WITH).read_text("utf-8")
     alternatives = Page(text).alternatives
     photographs = [a for a in alternatives if re.match(r"validation image \d+, of", a)]
     assert 0 < len(photographs) <= report.MOST_IMAGES[report.WITH]
+    assert photographs[0].startswith("validation image 0, of")
     assert "The benchmark's baseline, seed 0." in in_words(text)
     drawn, photographed = (
         scratch / folder / "layers.png" for folder in report.CONVOLUTION.values()
     )
     assert drawn.read_bytes() != photographed.read_bytes()
+    run("git", "checkout", "-q", "results", cwd=scratch)
     assert run("git", "status", "--porcelain", cwd=scratch) == ""
+
+
+@pytest.mark.parametrize("stage", [convolve, report])
+def test_photographs_of_other_data_are_refused(scratch, monkeypatch, stage):
+    monkeypatch.chdir(scratch)
+    monkeypatch.setattr("sys.argv", ["stage", "--photographs"])
+    path = Path("data/cifar2.pt")
+    content = path.read_bytes()
+    for other in (b"", content[:-1], content + b"0"):
+        path.unlink()
+        path.write_bytes(other)
+        with pytest.raises(UserError, match=r"^data.cifar2\.pt: is not the data that"):
+            stage.main()
+    run("dvc", "checkout", "-q", "--force", "data/cifar2.pt", cwd=scratch)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< ours\n", "a: [", "[1]", "stages: [1]"])
+def test_a_damaged_dvc_lock_is_one_line(scratch, monkeypatch, content):
+    monkeypatch.chdir(scratch)
+    Path("dvc.lock").write_text(content)
+    with pytest.raises(UserError, match=r"^dvc\.lock: ") as raised:
+        report.page(params.load(), report.WITHOUT)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_damaged_environment_is_one_line(scratch, monkeypatch):
+    monkeypatch.chdir(scratch)
+    Path("results/baseline/environment.json").write_text("<<<<<<< ours")
+    for make in (lambda: report.page(params.load(), report.WITHOUT), describe.main):
+        with pytest.raises(UserError, match=r"environment\.json: .*dvc repro validate@bas"):
+            make()
+
+
+def test_a_baseline_of_other_layers_is_one_line():
+    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    loaded = params.load(ROOT / "params.yaml")
+    with pytest.raises(UserError, match=r"baseline\.py: has no conv1, conv2, fc1, fc2;"):
+        convolve.figures(loaded.data, nn.Linear(1, 1), image, 0, "")
 
 
 def test_with_one_seed_the_report_says_that_nothing_can_be_told(scratch, monkeypatch):
