@@ -93,13 +93,9 @@ def of_files(files: Mapping[str, str]) -> dict[str, Scored]:
     Results of an architecture that params.yaml no longer has are left over, not its.
     """
     by_name = {PurePosixPath(where).name: where for where in files}
-    data, architectures = {}, None
-    if LOCK.name in by_name:
-        where = by_name[LOCK.name]
-        data = data_of(files[where], where)
-    if params.PARAMS.name in by_name:
-        where = by_name[params.PARAMS.name]
-        architectures = mapping(files[where], where).get("architectures")
+    lock, given = by_name.get(LOCK.name), by_name.get(params.PARAMS.name)
+    data = data_of(files[lock], lock) if lock else {}
+    known = mapping(files[given], given).get("architectures") if given else None
     found = {
         PurePosixPath(where).parent.name: where
         for where in files
@@ -108,7 +104,7 @@ def of_files(files: Mapping[str, str]) -> dict[str, Scored]:
     return {
         name: scored(files[where], where, data)
         for name, where in found.items()
-        if architectures is None or name in architectures
+        if not isinstance(known, dict) or name in known
     }
 
 
