@@ -129,13 +129,19 @@ def load(path: Path = PARAMS) -> Params:
 def read_yaml(path: Path) -> Any:
     """What a file of YAML holds. Raises UserError where it cannot be read or is none."""
     try:
-        # The YAML that DVC writes: to PyYAML, 1e-05 would be a string.
-        return YAML(typ="safe").load(path.read_bytes())
+        return parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def parse_yaml(content: bytes | str, where: str) -> Any:
+    """What YAML holds, wherever it is from. Raises UserError where it is none."""
+    try:
+        # The YAML that DVC writes: to PyYAML, 1e-05 would be a string.
+        return YAML(typ="safe").load(content)
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
         first_line = " ".join(str(error).split())
-        raise UserError(f"{path}: is not valid YAML: {first_line}") from None
+        raise UserError(f"{where}: is not valid YAML: {first_line}") from None
 
 
 def _check_entry(params: Params, name: str, entry: Entry) -> None:

@@ -14,16 +14,14 @@ from typing import Any
 
 import pandas as pd
 from pandas.api.types import is_integer_dtype
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from benchmark import errors, params
+from benchmark.dvc_lock import LOCK
 from benchmark.results import RESULTS, decimal
 from benchmark.significance import Difference, differences, in_points
 from benchmark.uncertainty import right_of
 
 PREDICTIONS = "predictions.csv"
-LOCK = Path("dvc.lock")
 THE_SAME = "none: the same answers"
 
 
@@ -142,12 +140,7 @@ def data_of(lock: str, where: str) -> dict[str, str]:
 
 def mapping(text: str, where: str) -> dict[str, Any]:
     """What a text of YAML holds. Raises UserError where it holds no keys."""
-    try:
-        found = YAML(typ="safe").load(text) or {}
-    except YAMLError as error:
-        raise errors.UserError(
-            f"{where}: is not valid YAML: {' '.join(str(error).split())}"
-        ) from None
+    found = params.parse_yaml(text, where) or {}
     if not isinstance(found, dict):
         raise errors.UserError(f"{where}: holds no keys; take it from git")
     return found

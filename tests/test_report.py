@@ -94,7 +94,7 @@ def test_where_seeds_say_so_half_and_half_no_class_is_favoured():
     assert set(label) == {0, 1} and tables.hardest(results, most=9) == []
 
 
-def test_a_net_that_looks_at_its_numbers_can_be_counted(monkeypatch):
+def test_a_net_that_looks_at_its_numbers_can_be_counted():
     class Net(nn.Module):
         def __init__(self, n_classes):
             super().__init__()
