@@ -230,6 +230,8 @@ def test_with_one_seed_the_report_says_that_nothing_can_be_told(scratch, monkeyp
     monkeypatch.chdir(scratch)
     text = in_words(report.page(params.load(), report.WITHOUT))
     assert "One seed: no difference can be told from noise." in text
+    assert "share a letter" not in text and "by more than noise" not in text
+    assert "share a letter" in in_words(COMMITTED.read_text("utf-8"))
 
 
 def test_what_is_shown_is_escaped(scratch, monkeypatch):
