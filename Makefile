@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check repro notebook demo bench test lint format readme lock drill audit changes simulate elsewhere pictures verify pr-report
+.PHONY: help setup check repro notebook demo bench test lint format readme lock drill audit changes same-bytes simulate elsewhere pictures verify pr-report
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.complete ## Make .venv and install what requirements.lock pins
 
@@ -37,6 +37,9 @@ BASE ?= main
 export BASE
 changes: setup ## Say which accuracies differ from those of BASE by more than noise
 	@$(BIN)/python -m scripts.changes "$$BASE"
+
+same-bytes: setup ## Carry results of BASE over to code that computes the same bytes
+	@$(BIN)/python -m scripts.same_bytes "$$BASE"
 
 pr-report: setup ## Say what this branch changes against BASE, as Markdown
 	@$(BIN)/python -m scripts.pr_report "$$BASE"
