@@ -15,10 +15,12 @@ architecture's own entry. An annotation such as
 `n_classes`, `parameters`, `lr`, `optimizer` and `steps` are given, and are names of no
 setting.
 
-A net is written as the chapter draws it. What makes its training faster and changes
-nothing else (benchmark/pool_first.py, the layout of its tensors) is done from outside.
-Activations are put off until something asks for them, so a net that changes the input
-of tanh or ReLU in place after them is refused. All that a net, a loss or a penalty
-remembers from batch to batch is in the net's parameters and buffers, and random numbers
-are torch's: only those go on where a training was cut off.
+The chapter's nets pool after tanh or ReLU; ours pool before, with a quarter of the
+activations left to compute. Both activations keep the order of numbers, so the outputs
+are equal to the bit. So are the gradients, except in a window whose largest numbers have
+the same tanh in float32: there the gradient goes to the larger of them, not to the first.
+
+All that a net, a loss or a penalty remembers from batch to batch is in the net's
+parameters and buffers, and random numbers are torch's: only those are restored when a
+training that was interrupted is resumed.
 """

@@ -19,7 +19,7 @@ class Net(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, N×n_classes, of images N×3×32×32."""
-        out = F.max_pool2d(torch.tanh(self.conv1(images)), 2)
-        out = F.max_pool2d(torch.tanh(self.conv2(out)), 2)
+        out = torch.tanh(F.max_pool2d(self.conv1(images), 2))
+        out = torch.tanh(F.max_pool2d(self.conv2(out), 2))
         out = torch.tanh(self.fc1(out.flatten(1)))
         return self.fc2(out)

@@ -18,8 +18,8 @@ class Net(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits, N×n_classes, of images N×3×32×32."""
         out = self.conv1_batchnorm(self.conv1(images))
-        out = F.max_pool2d(torch.tanh(out), 2)
+        out = torch.tanh(F.max_pool2d(out, 2))
         out = self.conv2_batchnorm(self.conv2(out))
-        out = F.max_pool2d(torch.tanh(out), 2)
+        out = torch.tanh(F.max_pool2d(out, 2))
         out = torch.tanh(self.fc1(out.flatten(1)))
         return self.fc2(out)

@@ -16,19 +16,19 @@ class Net(nn.Module):
     def __init__(self, n_classes: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, kernel_size=3, padding=1)
-        self.act1 = nn.Tanh()
         self.pool1 = nn.MaxPool2d(2)
+        self.act1 = nn.Tanh()
         self.conv2 = nn.Conv2d(16, 8, kernel_size=3, padding=1)
-        self.act2 = nn.Tanh()
         self.pool2 = nn.MaxPool2d(2)
+        self.act2 = nn.Tanh()
         self.fc1 = nn.Linear(8 * 8 * 8, 32)
         self.act3 = nn.Tanh()
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, N×n_classes, of images N×3×32×32."""
-        out = self.pool1(self.act1(self.conv1(images)))
-        out = self.pool2(self.act2(self.conv2(out)))
+        out = self.act1(self.pool1(self.conv1(images)))
+        out = self.act2(self.pool2(self.conv2(out)))
         out = self.act3(self.fc1(out.flatten(1)))
         return self.fc2(out)
 

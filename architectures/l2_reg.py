@@ -18,11 +18,11 @@ class Net(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(3, 16, kernel_size=3, padding=1),
-            nn.Tanh(),
             nn.MaxPool2d(2),
+            nn.Tanh(),
             nn.Conv2d(16, 8, kernel_size=3, padding=1),
-            nn.Tanh(),
             nn.MaxPool2d(2),
+            nn.Tanh(),
             nn.Flatten(),
             nn.Linear(8 * 8 * 8, 32),
             nn.Tanh(),

@@ -31,7 +31,7 @@ class Net(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, N×n_classes, of images N×3×32×32."""
-        out = F.max_pool2d(torch.relu(self.conv1(images)), 2)
+        out = torch.relu(F.max_pool2d(self.conv1(images), 2))
         out = F.max_pool2d(self.resblocks(out), 2)
         out = torch.relu(self.fc1(out.flatten(1)))
         return self.fc2(out)

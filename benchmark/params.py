@@ -3,19 +3,16 @@
 `load` raises one line for whatever a user can get wrong, before any work.
 """
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Interval
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     StrictFloat,
     StrictInt,
-    TypeAdapter,
     ValidationError,
     field_validator,
 )
@@ -24,7 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from benchmark.classes import DRAWN_CLASSES, ClassName
-from benchmark.errors import UserError
+from benchmark.running.errors import UserError, explained
 
 PARAMS = Path("params.yaml")
 ARCHITECTURES = Path("architectures")
@@ -128,119 +125,37 @@ def load(path: Path = PARAMS) -> Params:
 
 def read_yaml(path: Path) -> Any:
     """What a file of YAML holds. Raises UserError where it cannot be read or is none."""
-    try:
+    with explained(f"{path}: cannot be read ({{}})", OSError):
         return parse_yaml(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def parse_yaml(content: bytes | str, where: str) -> Any:
     """What YAML holds, wherever it is from. Raises UserError where it is none."""
-    try:
+    with explained(
+        f"{where}: is not valid YAML: {{}}", YAMLError, UnicodeDecodeError, ValueError
+    ):
         # The YAML that DVC writes: to PyYAML, 1e-05 would be a string.
         return YAML(typ="safe").load(content)
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        first_line = " ".join(str(error).split())
-        raise UserError(f"{where}: is not valid YAML: {first_line}") from None
 
 
 def _check_entry(params: Params, name: str, entry: Entry) -> None:
-    """Hold an entry against `train` and against the arguments of its file."""
+    """Hold an entry against `train`; its file checks its settings (training/recipe.py)."""
     where = f"architectures.{name}"
     file = ARCHITECTURES / f"{name}.py"
     if not name.isidentifier() or not file.is_file():
         known = sorted(p.stem for p in ARCHITECTURES.glob("*.py") if p.stem != "__init__")
         raise ValueError(f"{where}: there is no {file}; there are {', '.join(known)}")
-
-    _validate(Train, params.train.model_dump() | entry.overrides, where)
-
-    declared = _declared_settings(file)
-    sizes = [k for k in Model.model_fields if k in declared]
-    wanted = {(): "data.classes", ("n_chans",): "model.n_chans"}.get(tuple(sizes), "model")
-    if entry.sized_by != wanted:
-        takes = " and ".join(sizes) or "neither n_chans nor n_blocks"
-        raise ValueError(
-            f"{where}.sized_by: {entry.sized_by!r}, but {file} takes {takes}: "
-            f"write {wanted}"
-        )
-    for key in sizes:
-        _validate(declared[key], getattr(params.model, key), f"model.{key} for {file}")
-    own = {k: v for k, v in declared.items() if k not in sizes}
-    for key, value in entry.settings.items():
-        if key not in own:
-            allowed = ", ".join([*own, *OVERRIDABLE])
-            raise ValueError(f"{where}.{key}: unknown; allowed are sized_by, {allowed}")
-        _validate(own[key], value, f"{where}.{key}")
-    for key in own:
-        if key not in entry.settings:
-            raise ValueError(f"{where}.{key}: missing; {file} takes it")
-
-
-def _declared_settings(file: Path) -> dict[str, Any]:
-    """The settings that an architecture's file takes, with their annotations.
-
-    Read from the source, so that checking params needs no import of torch.
-    """
-    given = {"self", "n_classes", "parameters", "lr", "optimizer", "steps"}
-    names = {
-        "__builtins__": {},
-        "Annotated": Annotated,
-        "Interval": Interval,
-        "int": int,
-        "float": float,
-    }
     try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{file} is not valid Python: {error}") from None
-    functions = [
-        node
-        for top in tree.body
-        for node in (
-            top.body if isinstance(top, ast.ClassDef) and top.name == "Net" else [top]
-        )
-        if isinstance(node, ast.FunctionDef)
-        and node.name in ("__init__", "penalty", "optimizer", "schedule")
-    ]
-    defined = {function.name for function in functions}
-    if "__init__" not in defined:
-        raise ValueError(f"{file} defines no class Net with an __init__")
-    declared: dict[str, Any] = {}
-    for function in functions:
-        for argument in function.args.args + function.args.kwonlyargs:
-            if argument.arg in given:
-                continue
-            annotation = (
-                ast.unparse(argument.annotation).strip("'\"") if argument.annotation else ""
-            )
-            try:
-                declared[argument.arg] = eval(annotation or "float", dict(names))
-                TypeAdapter(declared[argument.arg])
-            except Exception:
-                raise ValueError(
-                    f"{file}: the annotation of {argument.arg} is {annotation!r}; allowed "
-                    "are int, float, and Annotated[int or float, Interval(…)]"
-                ) from None
-    return declared
-
-
-def _validate(schema: Any, value: Any, where: str) -> None:
-    config = (
-        None
-        if isinstance(schema, type) and issubclass(schema, Section)
-        else Section.model_config
-    )
-    try:
-        TypeAdapter(schema, config=config).validate_python(value)
+        Train.model_validate(params.train.model_dump() | entry.overrides)
     except ValidationError as error:
-        raise ValueError(in_words(error.errors()[0], where=where)) from None
+        raise ValueError(f"{where}.{in_words(error.errors()[0])}") from None
 
 
-def in_words(error: ErrorDetails, schema: type[Section] = Params, where: str = "") -> str:
+def in_words(error: ErrorDetails, schema: type[BaseModel] = Params) -> str:
     """One line of a pydantic error of that schema: the key, the value, what is allowed."""
     # A union's own branches are named in the path; the user never wrote those.
     steps = [str(s) for s in error["loc"] if s not in ("int", "float")]
-    key = ".".join(([where] if where else []) + steps) or "the file"
+    key = ".".join(steps) or "the file"
     if error["type"] == "missing":
         return f"{key}: missing"
     if error["type"] == "extra_forbidden":
@@ -253,10 +168,10 @@ def in_words(error: ErrorDetails, schema: type[Section] = Params, where: str = "
     return f"{key}: {shown} is not allowed: {message}"
 
 
-def _siblings(loc: tuple[int | str, ...], schema: type[Section]) -> str:
+def _siblings(loc: tuple[int | str, ...], schema: type[BaseModel]) -> str:
     section: Any = schema
     for step in loc[:-1]:
-        if isinstance(section, type) and issubclass(section, Section):
+        if isinstance(section, type) and issubclass(section, BaseModel):
             section = section.model_fields[str(step)].annotation
         else:
             *_, section = get_args(section)
@@ -286,11 +201,8 @@ def _check_device(path: Path, device: str) -> None:
         )
 
 
-def named_on_command_line(arguments: list[str], params: Params) -> str:
-    """The architecture that a stage's only argument names."""
-    known = ", ".join(params.architectures)
-    if len(arguments) != 2:
-        raise UserError(f"name one architecture of {PARAMS}: {known}")
-    if arguments[1] not in params.architectures:
-        raise UserError(f"{arguments[1]}: not in {PARAMS}; there are {known}")
-    return arguments[1]
+def check_name(name: str, params: Params) -> None:
+    """Raises UserError where `name` is no architecture of params.yaml."""
+    if name not in params.architectures:
+        known = ", ".join(params.architectures)
+        raise UserError(f"{name}: not in {PARAMS}; there are {known}")

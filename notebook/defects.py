@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.recipe import Architecture, plain_sgd
+from benchmark.training.recipe import Architecture, plain_sgd
 
 
 def stale_optimizer(architecture: Architecture) -> Architecture:
@@ -50,9 +50,14 @@ OF_ARCHITECTURE: dict[str, Callable[[Architecture], Architecture]] = {
 }
 
 
-def fixed_order(n_images: int, batch_size: int) -> Callable[[], Iterable[Tensor]]:
+def fixed_order(
+    n_images: int,
+    batch_size: int,
+    _generator: torch.Generator,
+    device: torch.device,
+) -> Callable[[], Iterable[Tensor]]:
     """An order for the loop: every epoch the images as they are stored, never shuffled."""
-    return lambda: torch.arange(n_images).split(batch_size)
+    return lambda: torch.arange(n_images, device=device).split(batch_size)
 
 
 @torch.no_grad()

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from benchmark import params
-from benchmark.errors import UserError
 from benchmark.params import Count, Section
+from benchmark.running.errors import UserError
 
 ROWS = Path("notebook/params.yaml")
 
@@ -64,12 +64,10 @@ def _check(where: str, row: Row, loaded: params.Params) -> None:
         raise UserError(f"{where}: shared_block needs a net with blocks, and their number")
 
 
-def named_on_command_line(arguments: list[str], rows: Rows) -> tuple[str, Row]:
-    """The row that a script's only argument names."""
-    known = ", ".join(rows.rows)
-    if len(arguments) != 2 or arguments[1] not in rows.rows:
-        raise UserError(f"name one row of {ROWS}: {known}")
-    return arguments[1], rows.rows[arguments[1]]
+def check_name(name: str, table: Rows) -> None:
+    """Raises UserError where `name` is no row."""
+    if name not in table.rows:
+        raise UserError(f"{name}: no row of {ROWS}; there are {', '.join(table.rows)}")
 
 
 def settings_of(row: Row, settings: dict[str, Any]) -> dict[str, Any]:

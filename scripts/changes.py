@@ -4,9 +4,7 @@ Compares the predictions in the workspace, or in a commit, with those of another
 Both are in git, so neither data nor models nor DVC's cache are needed.
 """
 
-import argparse
 import io
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,11 +13,14 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_integer_dtype
 
-from benchmark import errors, params
-from benchmark.dvc_lock import LOCK
-from benchmark.results import RESULTS, decimal
-from benchmark.significance import Difference, differences, in_points
-from benchmark.uncertainty import right_of
+from benchmark import params
+from benchmark.reporting.dvc_lock import LOCK
+from benchmark.reporting.render import render
+from benchmark.reporting.results import RESULTS
+from benchmark.running import cli, errors
+from benchmark.running.repository import git
+from benchmark.stats.significance import Difference, differences, in_points
+from benchmark.stats.uncertainty import right_of
 
 PREDICTIONS = "predictions.csv"
 THE_SAME = "none: the same answers"
@@ -33,6 +34,10 @@ class Scored:
     right: pd.DataFrame
     data: str
 
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.to_numpy().mean())
+
 
 @dataclass(frozen=True)
 class Change:
@@ -43,12 +48,8 @@ class Change:
     after: Scored | None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.changes", description=__doc__)
-    parser.add_argument("base", help="the commit to compare with: main, HEAD~1, a tag")
-    parser.add_argument("revision", nargs="?", help="a commit in place of the workspace")
-    arguments = parser.parse_args()
-    print(report(changes(arguments.base, arguments.revision)))
+def main(base: str, revision: str | None) -> None:
+    print(report(changes(base, revision)), end="")
 
 
 def changes(base: str, revision: str | None = None) -> list[Change]:
@@ -108,7 +109,11 @@ def of_files(files: Mapping[str, str]) -> dict[str, Scored]:
 
 def scored(text: str, where: str, data: dict[str, str]) -> Scored:
     """What a file of predictions says. Raises UserError where it is none."""
-    try:
+    with errors.explained(
+        f"{where}: no predictions ({{}}); make them anew with `dvc repro`",
+        ValueError,
+        KeyError,
+    ):
         predictions = pd.read_csv(io.StringIO(text))
         label, right = predictions["label"], right_of(predictions)
         if right.empty:
@@ -117,25 +122,21 @@ def scored(text: str, where: str, data: dict[str, str]) -> Scored:
         damaged = [name for name in columns if not is_integer_dtype(predictions[name])]
         if damaged:
             raise ValueError(f"{damaged[0]} is not a class in every row")
-    except (ValueError, KeyError) as error:
-        raise errors.UserError(
-            f"{where}: no predictions ({error}); make them anew with `dvc repro`"
-        ) from None
     name = PurePosixPath(where).parent.name
     return Scored(label, right, data.get(name, ""))
 
 
 def data_of(lock: str, where: str) -> dict[str, str]:
     """By architecture, the MD5 of the data that dvc.lock says it was scored on."""
-    try:
+    with errors.explained(
+        f"{where}: is no dvc.lock; take it from git", AttributeError, KeyError, TypeError
+    ):
         return {
             stage.removeprefix("validate@"): dep["md5"]
             for stage, entry in mapping(lock, where).get("stages", {}).items()
             for dep in entry.get("deps", [])
             if stage.startswith("validate@") and dep["path"].startswith("data/")
         }
-    except (AttributeError, KeyError, TypeError):
-        raise errors.UserError(f"{where}: is no dvc.lock; take it from git") from None
 
 
 def mapping(text: str, where: str) -> dict[str, Any]:
@@ -151,19 +152,6 @@ def read_text(path: Path) -> str:
     return path.read_text("utf-8", errors="replace")
 
 
-def git(*command: str) -> str:
-    ran = subprocess.run(
-        ["git", *command], capture_output=True, encoding="utf-8", errors="replace"
-    )
-    if ran.returncode:
-        # `git merge-base` says nothing where there is no common commit.
-        why = next(iter(ran.stderr.strip().splitlines()), "nothing found")
-        raise errors.UserError(
-            f"git {' '.join(command)}: {why}; name a commit that this clone has"
-        )
-    return ran.stdout
-
-
 def report(found: list[Change]) -> str:
     """A table in words, as Markdown."""
     verdicts = {change.name: without_a_test(change) for change in found}
@@ -177,24 +165,15 @@ def report(found: list[Change]) -> str:
         },
         [(f"{change.name} after", f"{change.name} before") for change in to_test],
     )
-    for change, difference in zip(to_test, tested, strict=True):
-        verdicts[change.name] = words(difference)
-    lines = ["| architecture | val before | val after | change |", "|---|---:|---:|---|"]
-    lines += [
-        f"| {c.name} | {mean(c.before)} | {mean(c.after)} | {verdicts[c.name]} |"
-        for c in found
-    ]
-    real = [
-        change.name
-        for change, difference in zip(to_test, tested, strict=True)
-        if difference.is_significant
-    ]
-    lines += [
-        "",
-        f"More than noise: {', '.join(real) or 'nothing'}. "
-        f"{len(to_test)} architecture(s) were tested, as one family (Holm).",
-    ]
-    return "\n".join(lines)
+    names = [change.name for change in to_test]
+    verdicts |= dict(zip(names, map(words, tested), strict=True))
+    return render(
+        Path(__file__).with_name("changes.md.jinja"),
+        changes=found,
+        verdicts=verdicts,
+        tested=names,
+        real=[n for n, d in zip(names, tested, strict=True) if d.is_significant],
+    )
 
 
 def without_a_test(change: Change) -> str:
@@ -227,9 +206,9 @@ def words(difference: Difference) -> str:
     return f"not more than noise (95%: {in_points(low)} to {in_points(high)} points)"
 
 
-def mean(side: Scored | None) -> str:
-    return decimal(side.right.to_numpy().mean()) if side else "–"
-
-
 if __name__ == "__main__":
-    errors.run(main)
+    cli.run(
+        main,
+        cli.BASE,
+        cli.argument("revision", nargs="?", help="a commit in place of the workspace"),
+    )

@@ -1,23 +1,15 @@
 """Check params.yaml and put every architecture together once, before any work."""
 
-from benchmark import errors, params, recipe
-from benchmark.check import check_net
+from benchmark import params
+from benchmark.check import check_nets
+from benchmark.running import cli
 
 
 def main() -> None:
     loaded = params.load()
-    for name in loaded.architectures:
-        check_net(loaded, name)
-        with errors.naming(name):
-            recipe.assemble(
-                recipe.find(name),
-                len(loaded.data.classes),
-                recipe.settings_of(loaded, name),
-                recipe.training_of(loaded, name).lr,
-                seed=0,
-            )
+    check_nets(loaded, *loaded.architectures)
     print(f"{params.PARAMS}: {len(loaded.architectures)} architectures, all is well")
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    cli.run(main)

@@ -8,9 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
-from benchmark import errors, params
+from benchmark import params
+from benchmark.running import cli, errors
+from benchmark.running.repository import git
 
 DEMO = Path("demo")
 EXPERIMENT = "make-demo"
@@ -72,26 +75,21 @@ def remove_experiment() -> None:
 def collect(ref: str) -> None:
     """Copy pictures, table and metrics from the git ref into demo/."""
     shutil.rmtree(DEMO, ignore_errors=True)
-    names = git("ls-tree", "-r", "--name-only", ref, "plots", "metrics").decode()
-    for name in names.splitlines():
-        target = DEMO / name.removeprefix("plots/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(git("show", f"{ref}:{name}"))
+    DEMO.mkdir()
+    git("archive", f"--output={DEMO / 'all.tar'}", ref, "plots", "metrics")
+    with tarfile.open(DEMO / "all.tar") as archive:
+        archive.extractall(DEMO, filter="data")
+    (DEMO / "all.tar").unlink()
+    for path in (DEMO / "plots").iterdir():
+        path.replace(DEMO / path.name)
+    (DEMO / "plots").rmdir()
 
 
 def experiment_ref() -> str:
     """The git ref of the demo's experiment, or nothing."""
-    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").decode()
+    refs = git("for-each-ref", "--format=%(refname)", "refs/exps")
     return next((ref for ref in refs.splitlines() if ref.endswith(f"/{EXPERIMENT}")), "")
 
 
-def git(*arguments: str) -> bytes:
-    """What git prints. Raises UserError where there is no git, or no repository."""
-    try:
-        return subprocess.run(["git", *arguments], check=True, capture_output=True).stdout
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        raise errors.UserError("the demo needs git, and a clone with a commit") from None
-
-
 if __name__ == "__main__":
-    errors.run(main)
+    cli.run(main)

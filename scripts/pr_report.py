@@ -4,122 +4,83 @@ Params, metrics, which of it is more than noise, pictures, and whether the resul
 those of the branch's code. All of it is in git: no data, models, cache or remote.
 """
 
-import argparse
 import os
 import sys
+from pathlib import Path
 
-from benchmark import errors
+from benchmark.reporting.render import render
+from benchmark.running import cli
+from benchmark.running.repository import dvc, git
 from scripts import changes, verify
 
 CODE = ("architectures", "benchmark", "notebook", "stages", "dvc.yaml", "requirements.lock")
 PICTURES = "plots"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.pr_report", description=__doc__
-    )
-    parser.add_argument("base", help="the branch that this one goes into: main")
-    base = parser.parse_args().base
+def main(base: str) -> None:
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    print(report(base))
+    print(report(base), end="")
 
 
 def report(base: str) -> str:
     """The workspace against where it left `base`. Raises UserError."""
-    start = changes.git("merge-base", base, "HEAD").strip()
-    sections = [
-        f"## Airplane or bird: what changes against `{base}` ({start[:7]})",
-        results(start),
-        freshness(),
-        *(
-            table(title, verify.dvc(what, "diff", "--md", start).replace(start, start[:7]))
+    start = git("merge-base", base, "HEAD").strip()
+    faults, _ = verify.told_apart(verify.dvc_status(verify.BENCHMARK))
+    return render(
+        Path(__file__).with_name("pr_report.md.jinja"),
+        base=base,
+        start=start,
+        results=results(start),
+        stale=sorted({line.split(": ")[0] for line in faults}),
+        stale_notebook=verify.STALE_NOTEBOOK if verify.notebook_is_stale() else "",
+        what_to_do=verify.WHAT_TO_DO.capitalize(),
+        diffs={
+            title: dvc(what, "diff", "--md", start).replace(start, start[:7]).strip()
             for title, what in (("Params", "params"), ("Metrics", "metrics"))
-        ),
-        code(start),
-        pictures(start),
-    ]
-    return "\n\n".join(filter(None, sections))
+        },
+        code=changed(start, *CODE),
+        **pictures(start),
+    )
 
 
 def results(start: str) -> str:
     """Accuracies, and which changes are more than noise."""
     found = changes.changes(start)
     same = [c for c in found if changes.without_a_test(c) == changes.THE_SAME]
-    lines = changes.report(found).splitlines()
-    shown = [
-        line
-        for line in lines
-        if not any(line.startswith(f"| {each.name} |") for each in same)
-    ]
     if len(same) == len(found):
         return f"**No accuracy changes**: all {len(found)} architectures answer the same."
+    shown = changes.report(found).rstrip().splitlines()
+    names = tuple(f"| {each.name} |" for each in same)
     rest = f" The other {len(same)} answer the same." if same else ""
-    return "\n".join(shown) + rest
+    return "\n".join(line for line in shown if not line.startswith(names)) + rest
 
 
-def freshness() -> str:
-    """Whether the results are those of the code, and what is not."""
-    faults, _ = verify.told_apart(verify.dvc_status(verify.BENCHMARK))
-    of_notebook = f"\n\n{verify.STALE_NOTEBOOK}" if verify.notebook_is_stale() else ""
-    if not faults:
-        return (
-            "The results are those of this code, these params and data (`make verify`)."
-            + of_notebook
-        )
-    stages = sorted({line.split(": ")[0] for line in faults})
-    return (
-        "⚠️ **The results are not those of this code**: "
-        f"{', '.join(f'`{stage}`' for stage in stages)} would run again. "
-        f"{verify.WHAT_TO_DO.capitalize()}.{of_notebook}"
-    )
-
-
-def table(title: str, markdown: str) -> str:
-    """A table, folded away, or nothing where it has no row below its head."""
-    if len(markdown.strip().splitlines()) <= 2:
-        return ""
-    return f"<details><summary>{title}</summary>\n\n{markdown.strip()}\n\n</details>"
-
-
-def code(start: str) -> str:
-    names = changed(start, *CODE)
-    return f"Code: {', '.join(f'`{name}`' for name in names)}" if names else ""
-
-
-def pictures(start: str) -> str:
-    """The pictures before and after, side by side where GitHub can show them."""
+def pictures(start: str) -> dict[str, object]:
+    """The pictures that change; where GitHub can show them, before and after."""
     names = [name for name in changed(start, PICTURES) if name.endswith(".png")]
-    if not names:
-        return ""
     repository = os.environ.get("GITHUB_REPOSITORY")
     if not repository:
-        return f"Pictures that change: {', '.join(f'`{name}`' for name in names)}"
+        return {"pictures": names, "places": {}}
     server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-    head = os.environ.get("HEAD_SHA") or changes.git("rev-parse", "HEAD").strip()
-    before, after = (f"{server}/{repository}/blob/{sha}" for sha in (start, head))
-    rows = [
-        f"| {name} | {picture('before', before, start, name)} "
-        f"| {picture('after', after, head, name)} |"
+    head = os.environ.get("HEAD_SHA") or git("rev-parse", "HEAD").strip()
+    places = {
+        name: [
+            f"![{what}]({server}/{repository}/blob/{commit}/{name}?raw=true)"
+            if git("ls-tree", "--name-only", commit, "--", name)
+            else "–"
+            for what, commit in (("before", start), ("after", head))
+        ]
         for name in names
-    ]
-    lines = ["| picture | before | after |", "|---|---|---|", *rows]
-    return table("Pictures", "\n".join(lines))
-
-
-def picture(what: str, place: str, commit: str, name: str) -> str:
-    """A picture as that commit has it, or a dash where it has none."""
-    if not changes.git("ls-tree", "--name-only", commit, "--", name):
-        return "–"
-    return f"![{what}]({place}/{name}?raw=true)"
+    }
+    return {"pictures": names, "places": places}
 
 
 def changed(start: str, *paths: str) -> list[str]:
     """The files that differ from `start`, new ones too."""
-    listed = changes.git("diff", "--name-only", "-z", start, "--", *paths)
-    untracked = changes.git("ls-files", "-o", "-z", "--exclude-standard", "--", *paths)
+    listed = git("diff", "--name-only", "-z", start, "--", *paths)
+    untracked = git("ls-files", "-o", "-z", "--exclude-standard", "--", *paths)
     return sorted(filter(None, f"{listed}\0{untracked}".split("\0")))
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    cli.run(main, cli.BASE)

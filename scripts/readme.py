@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from benchmark import errors
-from benchmark.files import write_whole
+from benchmark.running import cli, errors
+from benchmark.running.files import write_whole
 
 README = Path("README.md")
 TABLE = Path("plots/results.md")
@@ -27,4 +27,4 @@ def with_table(readme: str) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    cli.run(main)

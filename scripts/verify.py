@@ -5,14 +5,13 @@ other than dvc.lock says.
 """
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark import errors
+from benchmark.running import cli, errors
+from benchmark.running.repository import dvc
 
 BENCHMARK, NOTEBOOK = Path("dvc.yaml"), Path("notebook/dvc.yaml")
 # What DVC says of a thing that is not here.
@@ -81,23 +80,6 @@ def dvc_status(pipeline: Path) -> dict[str, Any]:
     return found
 
 
-def dvc(*command: str) -> str:
-    """What DVC prints. Raises UserError: what it gives as its error.
-
-    Some of its tables come in the order of a hash, so that is fixed.
-    """
-    ran = subprocess.run(
-        [sys.executable, "-m", "dvc", *command],
-        capture_output=True,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8"},
-    )
-    if ran.returncode:
-        why = ran.stderr.rpartition("ERROR: ")[2]
-        raise errors.UserError(f"dvc {' '.join(command)}: {' '.join(why.split())}")
-    return ran.stdout
-
-
 def git_ignores(paths: Iterable[str]) -> set[str]:
     """Those that .gitignore leaves to DVC, whether or not they are here."""
     ran = subprocess.run(
@@ -112,4 +94,4 @@ def git_ignores(paths: Iterable[str]) -> set[str]:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    cli.run(main)

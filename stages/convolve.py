@@ -5,8 +5,6 @@ be in git and are made without data or models. `--photographs`: of CIFAR-10 and 
 benchmark's own baseline.
 """
 
-import io
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from benchmark import convolutions, dataset, errors, params, photographs, recipe, stage
+from benchmark import params
 from benchmark.classes import DRAWN_CLASSES
-from benchmark.figures import png
-from benchmark.scenes import scene
-from benchmark.training import shuffled, train
+from benchmark.data import dataset
+from benchmark.data.scenes import scene
+from benchmark.reporting import convolutions
+from benchmark.reporting import photographs as photographed
+from benchmark.reporting.figures import png
+from benchmark.running import cli, errors, stage
+from benchmark.training import recipe, state_dict
+from benchmark.training.loop import shuffled, train
 
 DRAWN, PHOTOGRAPHS = Path("plots/convolution"), Path("pictures/convolution")
 MODEL = Path("models/baseline/seed-0.pt")
@@ -28,14 +31,12 @@ LAYERS = ("conv1", "conv2", "fc1", "fc2")
 SEED, N_IMAGES, EPOCHS, LR, BATCH_SIZE = 0, 1000, 20, 0.1, 32
 
 
-def main() -> None:
+def main(photographs: bool = False) -> None:
     loaded = params.load()
-    if sys.argv[1:] not in ([], ["--photographs"]):
-        raise errors.UserError("nothing but --photographs can be asked for")
     torch.set_num_threads(1)
-    if "--photographs" in sys.argv:
+    if photographs:
         folder, name = PHOTOGRAPHS, "a photographed"
-        images, labels, names = photographs.load()
+        images, labels, names = photographed.load()
         model = benchmarks_baseline(len(names))
     else:
         folder, name = DRAWN, "a drawn"
@@ -74,15 +75,7 @@ def baseline_of_drawings(data: params.Data, images: Tensor, labels: Tensor) -> n
 def benchmarks_baseline(n_classes: int) -> nn.Module:
     """The baseline as the benchmark's first seed left it."""
     model = recipe.build_model(recipe.find(BASELINE), n_classes, {})
-    content = io.BytesIO(MODEL.read_bytes())
-    try:
-        model.load_state_dict(torch.load(content, weights_only=True, map_location="cpu"))
-    except Exception as error:  # torch raises anything where a file is none of its own
-        cause = next(iter(str(error).splitlines()), type(error).__name__)
-        raise errors.UserError(
-            f"{MODEL}: is not a state dict of the baseline ({cause}); "
-            "train it again with `dvc repro --force train@baseline`"
-        ) from None
+    state_dict.load(model, MODEL.read_bytes(), MODEL)
     return model
 
 
@@ -112,4 +105,4 @@ def figures(
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, cli.PHOTOGRAPHS)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pooch
 import requests
 
-from benchmark import cifar10, errors, params, stage, synthetic
+from benchmark import params
+from benchmark.data import cifar10, synthetic
+from benchmark.running import errors, stage
 
 MIRROR = "CIFAR10_MIRROR"
 WAYS_OUT = (

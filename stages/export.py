@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from benchmark import errors, params, stage
+from benchmark import params
+from benchmark.running import stage
+from benchmark.running.errors import explained
 
 BASELINE = Path("models/baseline/seed-0.pt")
 EXPORTED = Path("data/birds_vs_airplanes.pt")
@@ -10,13 +12,9 @@ EXPORTED = Path("data/birds_vs_airplanes.pt")
 
 def main() -> None:
     params.load()
-    try:
+    what_to_do = "bring it with `dvc repro train@baseline`"
+    with explained(f"{BASELINE}: cannot be read ({{}}); {what_to_do}", OSError):
         state_dict = BASELINE.read_bytes()
-    except OSError as error:
-        raise errors.UserError(
-            f"{BASELINE}: cannot be read ({error.strerror}); "
-            "bring it with `dvc repro train@baseline`"
-        ) from None
     stage.write(EXPORTED, state_dict)
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import cifar10, errors, params, stage
-from benchmark.dataset import CIFAR2
+from benchmark import params
+from benchmark.data import cifar10
+from benchmark.data.dataset import CIFAR2
+from benchmark.running import errors, stage
 
 
 def main() -> None:
@@ -42,12 +44,10 @@ def main() -> None:
 def read(name: str, official: bool) -> bytes:
     """The file's bytes; with `official`, only where their MD5 is the published one."""
     path: Path = cifar10.FOLDER / name
-    try:
+    with errors.explained(
+        f"{path}: cannot be read ({{}}); bring it with `dvc repro download`", OSError
+    ):
         content = path.read_bytes()
-    except OSError as error:
-        raise errors.UserError(
-            f"{path}: cannot be read ({error.strerror}); bring it with `dvc repro download`"
-        ) from None
     if official and not cifar10.is_genuine(name, content):
         raise errors.UserError(
             f"{path}: is not the official file (its MD5 differs); "

@@ -6,34 +6,26 @@ here; the one without them can be in git.
 
 import base64
 import io
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from ruamel.yaml import YAML
 
-from benchmark import (
-    charts,
-    dvc_lock,
-    errors,
-    params,
-    photographs,
-    recipe,
-    report_charts,
-    stage,
-)
-from benchmark.costs import Cost, cost_of
-from benchmark.figures import png
-from benchmark.results import Results, decimal, environment_of, read
-from benchmark.significance import letters
-from benchmark.tables import HardImage, hardest
-from stages.compare import against_baseline, all_pairs, interval
+from benchmark import params
+from benchmark.reporting import charts, dvc_lock, photographs, report_charts
+from benchmark.reporting.comparison import against_baseline, all_pairs
+from benchmark.reporting.costs import Cost, cost_of
+from benchmark.reporting.figures import png
+from benchmark.reporting.render import TEMPLATES, render
+from benchmark.reporting.results import Results, decimal, environment_of, read
+from benchmark.reporting.tables import HardImage, hardest
+from benchmark.running import cli, stage
+from benchmark.stats.significance import letters
+from benchmark.training import recipe
 
 WITHOUT, WITH = Path("plots/report.html"), Path("pictures/report.html")
 CONVOLUTION = {WITHOUT: Path("plots/convolution"), WITH: Path("pictures/convolution")}
-TEMPLATE = Path(__file__).with_name("report.html")
 # Images that most architectures get wrong.
 MOST_IMAGES = {WITHOUT: 12, WITH: 24}
 SCALE = 3
@@ -51,12 +43,10 @@ class Picture:
         return f"data:image/png;base64,{base64.b64encode(self.file).decode()}"
 
 
-def main() -> None:
+def main(photographs: bool = False) -> None:
     loaded = params.load()
-    if sys.argv[1:] not in ([], ["--photographs"]):
-        raise errors.UserError("nothing but --photographs can be asked for")
-    target = WITH if "--photographs" in sys.argv else WITHOUT
-    stage.write(target, page(loaded, target).encode())
+    target = WITH if photographs else WITHOUT
+    stage.write(target, page(loaded, target))
 
 
 def page(loaded: params.Params, target: Path) -> str:
@@ -64,14 +54,8 @@ def page(loaded: params.Params, target: Path) -> str:
     against, found = against_baseline(results), all_pairs(results)
     costs = {name: cost(loaded, name) for name in results.names}
     wrong = hardest(results, MOST_IMAGES[target])
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE.name).render(
+    return render(
+        TEMPLATES / "report.html",
         results=results,
         against=against,
         costs=costs,
@@ -85,8 +69,6 @@ def page(loaded: params.Params, target: Path) -> str:
         params=in_yaml(loaded),
         environments=environments(results),
         md5s=dvc_lock.md5s(),
-        decimal=decimal,
-        interval=interval,
     )
 
 
@@ -179,4 +161,4 @@ def environments(results: Results) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, cli.PHOTOGRAPHS)

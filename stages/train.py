@@ -1,74 +1,43 @@
-"""Train one architecture, every seed: models/<architecture>/."""
+"""Train one architecture, every seed: models/<architecture>/.
+
+With the committed params, 2 cores train the five seeds of baseline in about 9 minutes (val
+accuracy .893), those of res_deep in about two and a half hours (.903).
+"""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from benchmark import checkpoint, dataset, params, recipe, stage, workers
-from benchmark.cell import Cell, Trained, train_cell
-from benchmark.check import check_net
-from benchmark.environment import choose_device, computes_in_bf16, merge
-from benchmark.files import write_whole
+from benchmark import params
+from benchmark.check import check_nets
+from benchmark.running import cli, stage, workers
+from benchmark.running.files import write_whole
+from benchmark.training.cell import Result, cells, train_cell
+from benchmark.training.environment import choose_device, computes_in_bf16, merge
 
 MODELS = Path("models")
 
 
-def main() -> None:
+def main(architecture: str) -> None:
     loaded = params.load()
-    architecture = params.named_on_command_line(sys.argv, loaded)
-    check_net(loaded, architecture)
+    params.check_name(architecture, loaded)
+    check_nets(loaded, architecture)
     warn_of_slow_precision(loaded.train)
     trained = workers.run(train_cell, cells(loaded, architecture), loaded.train.threads)
     write(MODELS / architecture, sorted(trained, key=lambda each: each["seed"]))
 
 
-def cells(loaded: params.Params, architecture: str) -> list[Cell]:
-    """A cell for each seed, 0 to train.seeds - 1."""
-    stored = torch.load(dataset.CIFAR2, weights_only=True)
-    training = recipe.training_of(loaded, architecture)
-    given = {
-        "settings": recipe.settings_of(loaded, architecture),
-        "images": stored["train_images"],
-        "labels": stored["train_labels"],
-        "val_images": stored["val_images"],
-        "val_labels": stored["val_labels"],
-        "n_classes": len(stored["class_names"]),
-        "mean": loaded.data.mean,
-        "std": loaded.data.std,
-        **training.model_dump(exclude={"seeds"}),
-    }
-    found = recipe.find(architecture)
-    return [
-        Cell(
-            architecture=found,
-            seed=seed,
-            checkpoint=checkpoint.path_of(f"{architecture}-seed-{seed}", given),
-            **given,
-        )
-        for seed in range(training.seeds)
-    ]
-
-
-def write(folder: Path, trained: Sequence[Trained]) -> None:
+def write(folder: Path, trained: Sequence[Result]) -> None:
     """The models, their curves, and where they were trained."""
     stage.check_wanted()
     rows = ["seed,epoch,loss,val_accuracy"]
     for each in trained:
         write_whole(folder / f"seed-{each['seed']}.pt", each["model"])
-        epochs = len(each["losses"])
-        unscored = [""] * (epochs - len(each["val_accuracies"]))
-        columns = (
-            range(1, epochs + 1),
-            each["losses"],
-            [*unscored, *each["val_accuracies"]],
-        )
-        rows += [
-            f"{each['seed']},{','.join(map(str, row))}"
-            for row in zip(*columns, strict=True)
-        ]
+        losses, scores = each["losses"], each["val_accuracies"]
+        unscored = [""] * (len(losses) - len(scores))
+        curve = enumerate(zip(losses, [*unscored, *scores], strict=True), start=1)
+        rows += [f"{each['seed']},{epoch},{loss},{score}" for epoch, (loss, score) in curve]
     write_whole(folder / "loss_curve.csv", "\n".join([*rows, ""]).encode())
     environment = merge(each["environment"] for each in trained)
     write_whole(
@@ -87,4 +56,4 @@ def warn_of_slow_precision(train: params.Train) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, cli.ARCHITECTURE)

@@ -1,22 +1,27 @@
 """What the tests share: small params, small data, and one small run of everything."""
 
-import ast
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
+from dvc.repo import Repo
 from filelock import FileLock
+from ruamel.yaml import YAML
 
-from benchmark import cifar10, classes, dataset, params, recipe
+from benchmark import classes, params
+from benchmark.data import cifar10
+from benchmark.running.files import md5
+from benchmark.running.repository import ANYBODY, copy_project, edit_params
 from notebook import rows
 from notebook import train as notebook_train
-from scripts.copy_project import copy_project, edit_params
+from scripts.same_bytes import run_in_one_process
 
 torch.set_num_threads(1)
 # The tests train here, whatever cluster there is, and whatever runs them.
@@ -27,6 +32,8 @@ os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = list(params.load(ROOT / "params.yaml").architectures)
+# Rows for what DVC does: one of each size, with settings and overrides of its own.
+FEW = ["baseline", "l2_reg", "dropout", "res_deep"]
 
 # Every stage and every architecture in as little time as can be.
 SMALL = {
@@ -40,8 +47,6 @@ SMALL = {
     "train.seeds": 2,
 }
 SMALL_NET = {"n_chans": 4, "n_blocks": 3, "p": 0.4}
-# No test depends on who runs it: git has neither a name nor settings.
-NOBODY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 # In a namespace of its own a process has no network, and can mount what it likes.
 UNSHARE = ["unshare", "--user", "--map-root-user"]
 NAMESPACES = (
@@ -55,30 +60,106 @@ WITHOUT_NETWORK = [*UNSHARE, "--net"] if NAMESPACES else []
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 OTHER_DEVICES = ["meta", pytest.param("cuda", marks=NO_GPU)]
 COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "commit"]
+YAML_SAFE = YAML(typ="safe")
+# The longest files first, so that no process is left with one at the end.
+LONGEST = [
+    "runs",
+    "cluster",
+    "every_row",
+    "same_bytes",
+    "faults_dvc",
+    "faults",
+    "pr_report",
+    "kills",
+    "stale",
+    "verify",
+    "demo",
+    "shared_cache",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first, so that one process does it and the other the rest."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    rank = {f"test_{name}.py": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> str:
     """Run a command with the tests' Python first in PATH; return all it printed."""
     here = str(Path(sys.executable).parent)
-    program = shutil.which(command[0], path=os.pathsep.join([here, os.environ["PATH"]]))
+    path = os.pathsep.join([here, os.environ["PATH"]])
     ran = subprocess.run(
-        [program or command[0], *command[1:]],
+        [shutil.which(command[0], path=path) or command[0], *command[1:]],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         env=os.environ
-        | NOBODY
-        | {"PATH": os.pathsep.join([here, os.environ["PATH"]]), "PYTHONIOENCODING": "utf-8"}
+        | ANYBODY
+        | {"PATH": path, "PYTHONIOENCODING": "utf-8"}
         | environment,
     )
     assert not check or ran.returncode == 0, ran.stdout
     return ran.stdout
+
+
+def commit(repository: Path, message: str = "a change") -> None:
+    run("git", "add", "-A", cwd=repository)
+    run("git", *COMMIT, "-q", "-m", message, cwd=repository)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def keep_rows(path: Path, section: str, names: Iterable[str]) -> None:
+    """Take all rows but these out of a section of a file of params."""
+    yaml = YAML()
+    content = yaml.load(path)
+    for name in set(content[section]) - set(names):
+        del content[section][name]
+    yaml.dump(content, path)
+
+
+def make_everything(repository: Path, *but: str) -> None:
+    """Run all stages but these in one process, let DVC take what they made, and commit."""
+    with Repo(str(repository)) as repo:
+        ordered = reversed(list(nx.topological_sort(repo.index.graph)))
+        commands = [s.cmd for s in ordered if not s.addressing.startswith(but or "-")]
+    run_in_one_process(repository, commands)
+    run("dvc", "commit", "-q", "--force", cwd=repository)
+    commit(repository, "a small run")
+
+
+def modified(repository: Path, notebook: bool = False) -> set[str]:
+    """The stages that DVC would run because code, params or results changed.
+
+    notebook: those of notebook/dvc.yaml too, which `dvc repro` leaves alone.
+    """
+
+    def words(entry: object) -> set[str]:
+        if isinstance(entry, dict):
+            return {word for value in entry.values() for word in words(value)}
+        return {str(entry)}
+
+    with Repo(str(repository)) as repo:
+        status = repo.status()
+    changed = set()
+    for stage, entries in status.items():
+        # From another folder, a stage's name starts with the path of dvc.yaml.
+        pipeline, _, name = stage.rpartition(":")
+        if notebook or Path(pipeline).parent.name != "notebook":
+            found = {word for entry in entries for word in words(entry)}
+            if {"changed command", "modified", "new"} & found:
+                changed.add(name)
+    return changed
+
+
+def ran(printed: str) -> set[str]:
+    """The stages that `dvc repro` ran, told from what it printed."""
+    lines = printed.splitlines()
+    return {line.split("'")[1] for line in lines if line.startswith("Running stage '")}
 
 
 class RunsCode:
@@ -86,35 +167,6 @@ class RunsCode:
 
     def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, ("it-ran",)
-
-
-def imported_files(file: Path, exempt: Collection[Path] = ()) -> set[Path]:
-    """The project's files that `file` imports, and those that they import.
-
-    Exempt files do not count, nor does what only they import.
-    """
-    found: set[Path] = set()
-    waiting = [file]
-    while waiting:
-        for node in ast.walk(ast.parse(waiting.pop().read_text("utf-8"))):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                module = node.module or ""
-                names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-            for name in names:
-                path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-                if path.is_file() and path not in found and path not in exempt:
-                    found.add(path)
-                    waiting.append(path)
-    return found
-
-
-def copy_of_project(folder: Path) -> Path:
-    """The files that git tracks, or would, as a repository of their own."""
-    copy_project(folder)
-    return folder
 
 
 @pytest.fixture
@@ -128,27 +180,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CIFAR10_MIRROR", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
     return tmp_path
 
 
 @pytest.fixture
-def small_data(workplace):
-    """A workplace with params for a short training, random images, and the code."""
-    shutil.copyfile(ROOT / "dvc.yaml", workplace / "dvc.yaml")
-    for package in ("benchmark", "stages"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, workplace / package, ignore=ignored)
-    edit_params(
-        workplace,
-        {
-            "model.n_chans": 4,
-            "model.n_blocks": 2,
-            "train.epochs": 2,
-            "train.batch_size": 16,
-            "train.seeds": 2,
-        },
-    )
+def small_data(workplace: Path) -> Path:
+    """A workplace with params for a short training, and random images."""
+    edit_params(workplace, {k: v for k, v in SMALL.items() if not k.startswith("data.")})
     generator = torch.Generator().manual_seed(0)
     (workplace / "data").mkdir()
     torch.save(
@@ -167,28 +205,16 @@ def small_data(workplace):
 
 
 @pytest.fixture
-def notebook_tasks(small_data: Path) -> Callable[..., list[notebook_train.Task]]:
-    """Makes the tasks of two seeds of a row of notebook/params.yaml, on few images."""
+def notebook_cells(small_data: Path) -> Callable[..., tuple]:
+    """Makes the two cells of a row of notebook/params.yaml, on few images, and its row."""
     shutil.copytree(ROOT / "notebook", small_data / "notebook")
-    data = dataset.load([0.5] * 3, [0.25] * 3)
 
-    def make(name: str, **changes: object) -> list[notebook_train.Task]:
-        table = rows.load(params.load())
-        row = table.rows[name].model_copy(update={"epochs": 3, **changes})
-        settings = rows.settings_of(row, SMALL_NET)
-        what = {"row": row.model_dump(), "settings": settings, **vars(data)}
-        return [
-            notebook_train.Task(
-                name,
-                row,
-                recipe.find(row.architecture),
-                seed,
-                settings,
-                data,
-                notebook_train.path_of(name, seed, what),
-            )
-            for seed in (0, 1)
-        ]
+    def make(name: str, **changes: object) -> tuple:
+        changed = {f"rows.{name}.{k}": v for k, v in ({"epochs": 3} | changes).items()}
+        edit_params(small_data / "notebook", {"seeds": 2} | changed)
+        loaded = params.load()
+        table = rows.load(loaded)
+        return notebook_train.cells(loaded, table, name), table.rows[name]
 
     return make
 
@@ -211,25 +237,28 @@ def official(
     ten_classes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
     """The same files, taken for the official ones."""
-    md5s = {name: cifar10.md5(content) for name, content in ten_classes.items()}
+    md5s = {name: md5(content) for name, content in ten_classes.items()}
     monkeypatch.setattr(cifar10, "OFFICIAL_MD5", md5s)
     return ten_classes
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository where `dvc repro` made everything once, small; all is committed."""
+    """A repository where few rows went through all stages once; all is committed."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # what all processes of this run share
     first = base / "small-run"
     with FileLock(first.with_suffix(".lock")):
         if not first.exists():
-            repository = copy_of_project(tmp_path_factory.mktemp("small") / "run")
+            repository = tmp_path_factory.mktemp("small") / "run"
+            copy_project(repository)
+            keep_rows(repository / "params.yaml", "architectures", FEW)
+            keep_rows(repository / "notebook/params.yaml", "rows", ["dropout", "res_deep"])
             edit_params(repository, SMALL)
-            run(*WITHOUT_NETWORK, "dvc", "repro", cwd=repository)
-            run("git", "add", "-A", cwd=repository)
-            run("git", *COMMIT, "-q", "-m", "small run", cwd=repository)
+            edit_params(repository / "notebook", {"rows.res_deep.blocks": 2, "seeds": 2})
+            edit_params(repository / "notebook", {f"rows.{r}.epochs": 1 for r in FEW[2:]})
+            make_everything(repository)
             repository.rename(first)
     repository = tmp_path_factory.mktemp("repository") / "run"
     shutil.copytree(first, repository, symlinks=True)
@@ -245,7 +274,17 @@ def clone(small_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scratch(small_run: Path) -> Iterator[Path]:
-    """The small run; whatever a test does to tracked files is taken back."""
+    """The small run; whatever a test does to it is taken back."""
     yield small_run
-    run("git", "checkout", "-q", ".", cwd=small_run)
-    shutil.rmtree(small_run / "checkpoints", ignore_errors=True)
+    run("git", "checkout", "-q", "-f", "main", cwd=small_run)
+    run("git", "clean", "-q", "-fd", cwd=small_run)
+    if (small_run / "checkpoints").exists():
+        shutil.rmtree(small_run / "checkpoints")
+
+
+@pytest.fixture
+def trained_anew(scratch: Path) -> Iterator[Path]:
+    """The small run; models that a test puts in place of its own are taken back too."""
+    yield scratch
+    run("git", "checkout", "-q", "-f", "main", cwd=scratch)
+    run("dvc", "checkout", "-q", "--force", cwd=scratch)

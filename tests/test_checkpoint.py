@@ -1,9 +1,10 @@
-"""A training that was cut off goes on, and ends as if it had not been."""
+"""A training that was interrupted is resumed, and ends as if it had not been."""
 
 import dataclasses
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import cell as cell_module
-from benchmark import checkpoint, params
-from benchmark.cell import train_cell
-from benchmark.dataset import CIFAR2
-from benchmark.errors import UserError
-from stages import train
-from tests.conftest import ARCHITECTURES, RunsCode, edit_params
+import architectures
+from benchmark import params
+from benchmark.data.dataset import CIFAR2
+from benchmark.running import checkpoint
+from benchmark.training import cell as cell_module
+from benchmark.training.cell import cells, train_cell
+from tests.conftest import ARCHITECTURES, ROOT, RunsCode, edit_params
 
 EPOCHS = 4
 
@@ -32,46 +33,37 @@ def small_cells(small_data):
     """A function that gives the cells of an architecture."""
     edit_params(small_data, {"train.epochs": EPOCHS})
     threads = torch.get_num_threads()
-    yield lambda name: train.cells(params.load(), name)
+    yield lambda name: cells(params.load(), name)
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def cut_off_after(monkeypatch):
-    """A function that lets the next trainings end after some epochs; None: never."""
-    trained = []
+def train(cell, cut_off_after=None):
+    """Train; return the result, or None where it was cut off, and the epochs trained."""
+    epochs = []
 
-    def cut(last):
-        class Progress:
-            def __init__(self, *_, **__):
-                pass
+    def progress(*_, **__):
+        def on_epoch_end(epoch, loss):
+            epochs.append(epoch)
+            if epoch == cut_off_after:
+                raise CutOffError
 
-            def __call__(self, epoch, loss):
-                trained.append(epoch)
-                if epoch == last:
-                    raise CutOffError
+        return on_epoch_end
 
-        monkeypatch.setattr(cell_module, "EpochProgress", Progress)
-        trained.clear()
-        return trained
-
-    return cut
+    try:
+        return train_cell(cell, progress), epochs
+    except CutOffError:
+        return None, epochs
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_cut_off_after_any_epoch_it_ends_the_same(name, small_cells, cut_off_after):
+def test_cut_off_after_any_epoch_it_ends_the_same(name, small_cells):
     cell = small_cells(name)[1]
-    whole = train_cell(dataclasses.replace(cell, checkpoint=None))
+    whole, _ = train(dataclasses.replace(cell, checkpoint=None))
     assert len(whole["losses"]) == len(whole["val_accuracies"]) == EPOCHS
     for last in range(1, EPOCHS + 1):
-        trained = cut_off_after(last)
-        with pytest.raises(CutOffError):
-            train_cell(cell)
-        assert trained == [last]  # no epoch is repeated
+        assert train(cell, cut_off_after=last) == (None, [last])  # no epoch is repeated
         torch.rand(7)
-    trained = cut_off_after(None)
-    assert train_cell(cell) == whole
-    assert trained == []
+    assert train(cell) == (whole, [])
 
 
 def schedule(optimizer, steps):
@@ -82,20 +74,15 @@ def momentum(parameters, lr):
     return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
 
 
-def test_a_schedule_and_momentum_go_on_too(small_cells, cut_off_after):
+def test_a_schedule_and_momentum_are_resumed_too(small_cells):
     cell = small_cells("dropout")[0]
     architecture = dataclasses.replace(
         cell.architecture, optimizer=momentum, schedule=schedule
     )
     cell = dataclasses.replace(cell, architecture=architecture)
-    cut_off_after(None)
-    whole = train_cell(dataclasses.replace(cell, checkpoint=None))
-    cut_off_after(2)
-    with pytest.raises(CutOffError):
-        train_cell(cell)
-    trained = cut_off_after(None)
-    assert train_cell(cell) == whole
-    assert trained == [3, 4]
+    whole, _ = train(dataclasses.replace(cell, checkpoint=None))
+    train(cell, cut_off_after=2)
+    assert train(cell) == (whole, [3, 4])
 
 
 CHANGES = {
@@ -113,7 +100,7 @@ CHANGES = {
 
 
 def paths_of(name):
-    return [cell.checkpoint for cell in train.cells(params.load(), name)]
+    return [cell.checkpoint for cell in cells(params.load(), name)]
 
 
 @pytest.mark.parametrize("key", CHANGES)
@@ -140,26 +127,29 @@ def test_changed_images_never_go_on_from_others(small_data):
 
 
 @pytest.mark.parametrize(
-    "file",
+    ("file", "is_another"),
     [
-        "architectures/dropout.py",
-        "benchmark/cell.py",
-        "benchmark/training.py",
-        "stages/train.py",
+        ("architectures/dropout.py", True),
+        ("benchmark/training/cell.py", True),
+        ("benchmark/data/dataset.py", True),
+        ("architectures/width.py", False),
+        ("benchmark/data/scenes.py", False),
     ],
 )
-def test_changed_code_never_goes_on_from_other_code(small_data, file):
+def test_changed_code_never_goes_on_from_other_code(
+    small_data, monkeypatch, file, is_another
+):
+    for package in ("benchmark/training", "benchmark/data"):
+        shutil.copytree(ROOT / package, small_data / package)
+    code = (small_data / "benchmark/training", small_data / "benchmark/data/dataset.py")
+    monkeypatch.setattr(cell_module, "CODE", code)
+    monkeypatch.setattr(architectures, "__path__", [str(small_data / "architectures")])
+    monkeypatch.delitem(sys.modules, "architectures.dropout", raising=False)
     before = paths_of("dropout")
     with (small_data / file).open("a") as edited:
         edited.write("\n# edited\n")
-    assert not set(paths_of("dropout")) & set(before)
-
-
-def test_another_architectures_code_makes_no_difference(small_data):
-    before = paths_of("dropout")
-    with (small_data / "architectures/width.py").open("a") as edited:
-        edited.write("\n# edited\n")
-    assert paths_of("dropout") == before
+    assert (paths_of("dropout") != before) == is_another
+    monkeypatch.delitem(sys.modules, "architectures.dropout")
 
 
 def with_digest(content):
@@ -185,33 +175,26 @@ def damages():
 
 
 @pytest.mark.parametrize("damage", damages())
-def test_a_damaged_checkpoint_is_not_gone_on_with(
-    small_cells, cut_off_after, capsys, damage
-):
+def test_a_damaged_checkpoint_is_not_resumed(small_cells, capsys, damage):
     cell = small_cells("baseline")[0]
-    cut_off_after(None)
-    whole = train_cell(cell)
+    whole, _ = train(cell)
     cell.checkpoint.write_bytes(damages()[damage](cell.checkpoint.read_bytes()))
-    trained = cut_off_after(None)
-    assert train_cell(cell) == whole
-    assert trained == [1, 2, 3, 4]
+    assert train(cell) == (whole, [1, 2, 3, 4])
     said = capsys.readouterr().err.strip()
     assert said == f"{cell.checkpoint}: is damaged, so this training starts anew"
     assert not Path("it-ran").exists()
 
 
-def test_another_machine_starts_anew(small_cells, cut_off_after, capsys, monkeypatch):
+def test_another_machine_starts_anew(small_cells, capsys, monkeypatch):
     cell = small_cells("baseline")[0]
-    cut_off_after(2)
-    with pytest.raises(CutOffError):
-        train_cell(cell)
+    train(cell, cut_off_after=2)
     describe = cell_module.describe
     monkeypatch.setattr(
         cell_module, "describe", lambda *given: describe(*given) | {"torch": "3.0"}
     )
-    trained = cut_off_after(None)
-    assert train_cell(cell)["environment"]["torch"] == "3.0"
-    assert trained == [1, 2, 3, 4]
+    result, epochs = train(cell)
+    assert result["environment"]["torch"] == "3.0"
+    assert epochs == [1, 2, 3, 4]
     assert (
         "is of another machine, or of another version of torch" in capsys.readouterr().err
     )
@@ -220,7 +203,7 @@ def test_another_machine_starts_anew(small_cells, cut_off_after, capsys, monkeyp
 HOLD = """
 import sys, time
 from pathlib import Path
-from benchmark import checkpoint
+from benchmark.running import checkpoint
 
 with checkpoint.held(Path(sys.argv[1]), "it"):
     print("held", flush=True)
@@ -232,12 +215,14 @@ def hold(cell):
     """A process that has, or waits for, the cell's lock."""
     return subprocess.Popen(
         [sys.executable, "-c", HOLD, str(cell.checkpoint)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-def test_one_process_at_a_time(small_cells, cut_off_after):
+@pytest.mark.slow
+def test_one_process_at_a_time(small_cells):
     cell = small_cells("baseline")[0]
     other = hold(cell)
     assert other.stdout.readline() == b"held\n"
@@ -249,51 +234,40 @@ def test_one_process_at_a_time(small_cells, cut_off_after):
     waits.kill()
     for process in (other, waits):
         process.communicate()
-    cut_off_after(None)
-    train_cell(cell)
+    train(cell)
 
 
-def test_what_has_served_is_removed_and_nothing_else(small_cells, cut_off_after):
+def test_what_has_served_is_removed_and_nothing_else(small_cells):
     done, not_done = small_cells("baseline")
-    cut_off_after(None)
-    trained = train_cell(done)
-    cut_off_after(2)
-    with pytest.raises(CutOffError):
-        train_cell(not_done)
-    for cell in (done, not_done):
-        checkpoint.discard("baseline", cell.seed, trained["model"])
+    train(done)
+    train(not_done, cut_off_after=2)
+    checkpoint.discard([done.checkpoint, None])
     left = {path.name for path in done.checkpoint.parent.iterdir()}
     assert left == {not_done.checkpoint.name, not_done.checkpoint.with_suffix(".lock").name}
 
 
-def test_what_another_process_is_at_stays_and_nobody_waits(small_cells, cut_off_after):
+@pytest.mark.slow
+def test_what_another_process_is_at_stays_and_nobody_waits(small_cells):
     cell = small_cells("baseline")[0]
-    cut_off_after(None)
-    trained = train_cell(cell)
+    train(cell)
     other = hold(cell)
     assert other.stdout.readline() == b"held\n"
-    checkpoint.discard("baseline", cell.seed, trained["model"])
+    checkpoint.discard([cell.checkpoint])
     assert cell.checkpoint.exists()
     other.kill()
     other.communicate()
-    checkpoint.discard("baseline", cell.seed, trained["model"])
+    checkpoint.discard([cell.checkpoint])
     assert not list(cell.checkpoint.parent.iterdir())
 
 
-def test_what_is_damaged_or_a_month_old_is_removed(small_cells, cut_off_after):
-    damaged, old = small_cells("baseline")
-    cut_off_after(2)
-    for cell in (damaged, old):
-        with pytest.raises(CutOffError):
-            train_cell(cell)
-        checkpoint.discard("baseline", cell.seed, b"another model")
-        assert cell.checkpoint.exists()
-    damaged.checkpoint.write_bytes(b"")
+def test_what_is_a_month_old_is_removed(small_cells):
+    new, old = small_cells("baseline")
+    for cell in (new, old):
+        train(cell, cut_off_after=2)
     month_ago = time.time() - 31 * 24 * 3600
     os.utime(old.checkpoint, (month_ago, month_ago))
-    for cell in (damaged, old):
-        checkpoint.discard("baseline", cell.seed, b"another model")
-    assert not list(old.checkpoint.parent.iterdir())
+    checkpoint.discard([])
+    assert new.checkpoint.exists() and not old.checkpoint.exists()
 
 
 def test_where_checkpoints_are(small_data, monkeypatch):
@@ -307,13 +281,3 @@ def test_where_checkpoints_are(small_data, monkeypatch):
     assert paths_of("baseline") == [None, None]
     monkeypatch.setenv("CHECKPOINTS", "/shared")
     assert {str(path.parent) for path in paths_of("baseline")} == {"/shared"}
-
-
-def test_no_room_is_one_line(small_cells, cut_off_after):
-    cell = small_cells("baseline")[0]
-    cut_off_after(None)
-    Path("checkpoints").write_text("a file in its place")
-    with pytest.raises(
-        UserError, match=r"checkpoints: no checkpoint can be written .*again"
-    ):
-        train_cell(cell)

@@ -8,22 +8,26 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import cloudpickle
 import pytest
-import torch
-import torch.nn.functional as F
 from distributed import Client
 
-from benchmark import cluster, errors, params, pool_first
-from benchmark.cell import train_cell
+from benchmark import params
+from benchmark.running import cluster, errors
+from benchmark.training import cell as cell_module
+from benchmark.training.cell import train_cell
 from notebook import train as notebook_train
 from stages import train as stage_train
 from tests.conftest import ROOT, edit_params, run
 
 # Where neither the project nor a clone of it is found.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+
+
+pytestmark = pytest.mark.slow
 
 
 def dask(role, *arguments):
@@ -98,7 +102,7 @@ def train(folder, name, check=True, **environment):
 
 def cells(name):
     """The cells of an architecture, with no checkpoints."""
-    found = stage_train.cells(params.load(), name)
+    found = cell_module.cells(params.load(), name)
     return [dataclasses.replace(cell, checkpoint=None) for cell in found]
 
 
@@ -135,16 +139,15 @@ def test_the_same_bytes_as_here(small_data, scheduler, folder):
     assert all(log.count("epoch 2/2") == 4 for log in logs)
 
 
-def test_a_row_of_the_notebook_too(small_data, scheduler, folder, notebook_tasks):
+def test_a_row_of_the_notebook_too(small_data, scheduler, folder, notebook_cells):
     # An optimizer and a net that are closures of the notebook's own package.
-    for name in ("width", "res_deep"):
-        given = [
-            dataclasses.replace(t, checkpoint=None) for t in notebook_tasks(name, blocks=3)
-        ]
-        with workers(scheduler, folder, "one", "two"):
-            there = list(cluster.run(notebook_train.train_row, given, scheduler))
-        here = [notebook_train.train_row(task) for task in given]
-        assert sorted(there, key=lambda each: each["seed"]) == here
+    rows = [notebook_cells("width"), notebook_cells("res_deep", blocks=3)]
+    with workers(scheduler, folder, "one", "two"):
+        for made, row in rows:
+            given = [dataclasses.replace(cell, checkpoint=None) for cell in made]
+            train = partial(notebook_train.train_row, row=row)
+            there = list(cluster.run(train, given, scheduler))
+            assert sorted(there, key=lambda each: each["seed"]) == list(map(train, given))
     assert not cloudpickle.list_registry_pickle_by_value()
 
 
@@ -177,15 +180,6 @@ def test_a_worker_killed_in_the_middle_costs_its_cell_alone(small_data, schedule
         assert both.count(f"baseline seed {seed}: epoch 200/200") == 1
 
 
-def test_pooling_first_knows_its_functions_there(scheduler, folder):
-    def known(_):
-        own = [F.max_pool2d, F.relu, torch.tanh, torch.relu, torch.max_pool2d]
-        return [f in pool_first.POOLINGS + pool_first.MONOTONE for f in own]
-
-    with workers(scheduler, folder, "one"):
-        assert list(cluster.run(known, [0], scheduler)) == [[True] * 5]
-
-
 def test_a_cell_that_kills_every_worker_is_one_line(scheduler, folder):
     def fall(_):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -209,19 +203,11 @@ def test_one_line_where_all_cells_go_wrong_at_once(scheduler, folder, caplog):
         raise errors.UserError("no")
 
     with workers(scheduler, folder, "one", "two"):
-        for _ in range(20):
+        for _ in range(5):
             with pytest.raises(errors.UserError, match=r"^no$"):
                 list(cluster.run(fail, range(50), scheduler))
     # By an error that nobody waits for, tornado would print a traceback.
     assert not [each for each in caplog.records if each.exc_info]
-
-
-def test_what_goes_wrong_in_a_cell_is_one_line(small_data, scheduler, folder):
-    edit_params(small_data, {"train.lr": 1e38})
-    with workers(scheduler, folder, "one"):
-        printed = train(small_data, "baseline", False, DASK_SCHEDULER_ADDRESS=scheduler)
-    assert printed.count("error: baseline seed ") == 1
-    assert "try a smaller lr" in printed and "Traceback" not in printed
 
 
 def test_a_scheduler_that_goes_away_is_one_line(small_data, folder):

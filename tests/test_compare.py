@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import charts
-from benchmark.errors import UserError
-from benchmark.figures import png
-from benchmark.results import Results, read
+from benchmark.reporting import charts
+from benchmark.reporting.comparison import against_baseline, all_pairs
+from benchmark.reporting.figures import png
+from benchmark.reporting.results import Results, read
+from benchmark.running.errors import UserError
 from stages import compare
 
 LABEL = np.arange(2000) % 2
@@ -38,11 +39,6 @@ def results_of(thresholds, n_seeds=3):
         metrics[name] = {
             "params": 1000, "train_accuracy": each.mean(), "val_accuracy": each.mean(),
         }  # fmt: skip
-        if n_seeds > 1:
-            metrics[name] |= {
-                "val_accuracy_ci_low": each.mean() - 0.01,
-                "val_accuracy_ci_high": each.mean() + 0.01,
-            }
     return Results(metrics, seeds, curves, predictions)
 
 
@@ -57,7 +53,7 @@ def row(table, name):
 
 
 def test_each_is_held_against_the_baseline(three):
-    against = compare.against_baseline(three)
+    against = against_baseline(three)
     assert list(against) == ["better", "alike"]
     assert against["better"].is_significant and not against["alike"].is_significant
     table = compare.results_table(three, against)
@@ -69,7 +65,7 @@ def test_each_is_held_against_the_baseline(three):
 
 
 def test_all_pairs_with_letters(three):
-    pairs = compare.all_pairs(three)
+    pairs = all_pairs(three)
     assert len(pairs) == 3
     assert pairs[0].first == "better"
     text = compare.pairs_table(three, pairs)
@@ -86,15 +82,15 @@ def test_all_pairs_with_letters(three):
 def test_few_seeds_are_said_to_be_few(n_seeds):
     results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds)
     said = "With fewer than 5 seeds, false alarms can be more than 5%."
-    table = compare.results_table(results, compare.against_baseline(results))
-    pairs = compare.pairs_table(results, compare.all_pairs(results))
+    table = compare.results_table(results, against_baseline(results))
+    pairs = compare.pairs_table(results, all_pairs(results))
     assert (said in table) == (said in pairs) == (n_seeds < 5)
 
 
 def test_one_net_alone():
     alone = results_of({"baseline": 1.2})
-    assert "nothing to compare" in compare.pairs_table(alone, compare.all_pairs(alone))
-    axes = charts.ranking(alone, compare.against_baseline(alone), []).axes[0]
+    assert "nothing to compare" in compare.pairs_table(alone, all_pairs(alone))
+    axes = charts.ranking(alone, against_baseline(alone), []).axes[0]
     assert "mean, 95% interval" in axes.get_xlabel()
 
 
@@ -119,8 +115,8 @@ def test_results_that_do_not_belong_together_are_refused(tmp_path, monkeypatch, 
 
 
 def test_the_ranking_is_in_order_of_accuracy(three):
-    pairs = compare.all_pairs(three)
-    figure = charts.ranking(three, compare.against_baseline(three), pairs)
+    pairs = all_pairs(three)
+    figure = charts.ranking(three, against_baseline(three), pairs)
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == three.by_accuracy
@@ -131,7 +127,7 @@ def test_the_ranking_is_in_order_of_accuracy(three):
 
 def test_one_seed_is_told_from_noise_by_nothing():
     one = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=1)
-    assert compare.against_baseline(one) == {} and compare.all_pairs(one) == []
+    assert against_baseline(one) == {} and all_pairs(one) == []
     table = compare.results_table(one, {})
     assert row(table, "better")[4:6] == ["–", "–"]
     assert "With one seed no difference can be told from noise." in table
@@ -142,6 +138,6 @@ def test_one_seed_is_told_from_noise_by_nothing():
 
 
 def test_the_same_bytes_again(three):
-    pairs, against = compare.all_pairs(three), compare.against_baseline(three)
+    pairs, against = all_pairs(three), against_baseline(three)
     first, second = (png(charts.ranking(three, against, pairs)) for _ in range(2))
     assert first == second

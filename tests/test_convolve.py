@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from architectures import baseline
-from benchmark import convolutions, scenes
-from benchmark.figures import png
+from benchmark.data import scenes
+from benchmark.reporting import convolutions
+from benchmark.reporting.figures import png
 
 IMAGE = torch.from_numpy(scenes.scene("airplane", np.random.default_rng(0)))
 IMAGE = IMAGE.permute(2, 0, 1).float() / 255

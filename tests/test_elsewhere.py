@@ -1,35 +1,31 @@
 """How far results move elsewhere: the same seed trained in several ways."""
 
-import dataclasses
-
 import pandas as pd
 import pytest
-import torch
 
 from benchmark import params
-from scripts import elsewhere
-from stages.train import cells
+from benchmark.running.errors import UserError
+from benchmark.training.cell import cells
+from studies import elsewhere
 
 
-def test_a_way_is_used_and_the_usual_one_is_repeated_to_the_bit(small_data):
-    cell = dataclasses.replace(cells(params.load(), "baseline")[0], epochs=1)
+@pytest.mark.slow
+def test_a_way_is_used(small_data):
+    cell = cells(params.load(), "baseline")[0].with_training(epochs=1)
     usual = elsewhere.train_by(elsewhere.WAYS[elsewhere.USUAL], cell)
-    again = elsewhere.train_by(elsewhere.WAYS["the same once more"], cell)
-    assert torch.equal(usual.weights, again.weights)
-    slower = elsewhere.Way(cell={"lr": cell.lr / 2})
+    slower = elsewhere.Way(training={"lr": cell.training.lr / 2})
     other = elsewhere.train_by(slower, cell)
     row = elsewhere.compare(cell, "half as fast", 1, usual, other)
     assert 0 < row["weight"] < 0.1
     assert row["image"] == (usual.predicted != other.predicted).float().mean()
 
 
-@pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seeds", "99"], ["x"]])
-def test_what_is_not_there_is_not_trained(workplace, monkeypatch, capsys, arguments):
-    monkeypatch.setattr("sys.argv", ["elsewhere", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        elsewhere.main()
-    assert ended.value.code == 2
-    assert "error: " in capsys.readouterr().err.splitlines()[-1]
+@pytest.mark.parametrize(
+    ("architectures", "seeds"), [(["baseline"], 0), (["baseline"], 99), (["x"], 1)]
+)
+def test_what_is_not_there_is_not_trained(workplace, architectures, seeds):
+    with pytest.raises(UserError, match=r"^(--seeds: \d+ of 1 to|x: not in params)"):
+        elsewhere.main(architectures, seeds)
 
 
 def test_the_report():

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import architectures
-from benchmark import recipe
-from benchmark.errors import UserError
+from benchmark.running.errors import UserError
+from benchmark.training import recipe, state_dict
 from scripts import check
-from stages import train, validate
+from stages import train
 from tests.conftest import NAMESPACES, ROOT, UNSHARE, RunsCode, edit_params, run
 
+pytestmark = pytest.mark.slow
 needs_mounts = pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
 
 
@@ -72,11 +73,9 @@ READ_ONLY = "mount --bind {0} {0} && mount -o remount,bind,ro {0}"
     ("name", "place", "fault", "cause"),
     [
         ("train", "models", FULL, "No space left on device"),
-        ("train", "models", READ_ONLY, "Read-only file system"),
         ("train", "checkpoints", FULL, "No space left on device"),
         ("train", "checkpoints", READ_ONLY, "Read-only file system"),
-        ("validate", "metrics", FULL, "No space left on device"),
-        ("validate", "results", READ_ONLY, "Read-only file system"),
+        ("validate", "metrics", READ_ONLY, "Read-only file system"),
         ("export", "data", FULL, "No space left on device"),
     ],
 )
@@ -98,7 +97,7 @@ def test_a_folder_that_takes_nothing(trained, name, place, fault, cause):
     printed = stage(*command, folder=trained)
     assert "error" not in printed
     # What was trained was not lost with the place for it.
-    assert ("goes on after epoch 2/2" in printed) == (place == "models")
+    assert ("resumes after epoch 2/2" in printed) == (place == "models")
     assert before.items() <= contents(trained).items()
 
 
@@ -115,11 +114,6 @@ def test_a_disk_that_fills_up_while_data_is_written(workplace):
     assert "cannot be written" in said
     assert contents(workplace / "data") == {}
     assert "7 files" in stage("download", folder=workplace)
-    before = contents(workplace / "data")
-    said = error_of(stage("filter", before="ulimit -f 100", folder=workplace))
-    assert "File too large" in said
-    assert contents(workplace / "data") == before
-    assert "60 + 20 images" in stage("filter", folder=workplace)
 
 
 def saved(value):
@@ -144,7 +138,7 @@ def test_a_file_that_is_no_model_is_one_line(workplace, content):
     path = Path("models/baseline/seed-0.pt")
     model = recipe.build_model(recipe.find("baseline"), 2, {})
     with pytest.raises(UserError, match=r"seed-0\.pt: is not a state dict .*--force"):
-        validate.load_state(model, content, path)
+        state_dict.load(model, content, path)
     assert not Path("it-ran").exists()
 
 
@@ -184,7 +178,7 @@ def test_an_architecture_that_raises_in_one_seed(small_data):
     # The other seed and the first epoch of this one are kept.
     assert len(list((small_data / "checkpoints").glob("*.pt"))) == 2
     printed = stage("train", "baseline", folder=small_data)
-    assert "baseline seed 1: goes on after epoch 1/2" in printed
+    assert "baseline seed 1: resumes after epoch 1/2" in printed
 
 
 NETS = {
@@ -223,9 +217,8 @@ def by(small_data, monkeypatch):
     def by(script, source):
         (small_data / "architectures" / "baseline.py").write_text(source)
         monkeypatch.delitem(sys.modules, "architectures.baseline", raising=False)
-        monkeypatch.setattr(sys, "argv", [script.__name__, "baseline"])
         with pytest.raises(UserError) as raised:
-            script.main()
+            script.main(*(["baseline"] if script is train else []))
         monkeypatch.delitem(sys.modules, "architectures.baseline", raising=False)
         assert not (small_data / "models").exists()
         return str(raised.value)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torchvision import transforms
 
-from benchmark import cifar10, dataset, errors
+from benchmark.data import cifar10, dataset
+from benchmark.running import errors
 from stages import filter as stage
 from tests.conftest import RunsCode, edit_params
 

@@ -3,37 +3,30 @@
 import pytest
 from ruamel.yaml import YAML
 
+from benchmark.running.errors import UserError
 from scripts import pr_report
-from tests.conftest import COMMIT, edit_params, run
+from tests.conftest import COMMIT, FEW, commit, edit, edit_params, run
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def branch(small_run, monkeypatch):
+def branch(trained_anew, monkeypatch):
     """A branch of the small run; the run itself stays as it is."""
-    run("git", "checkout", "-q", "-b", "change", cwd=small_run)
-    monkeypatch.chdir(small_run)
-    yield small_run
-    run("git", "checkout", "-q", "-f", "main", cwd=small_run)
-    run("git", "clean", "-q", "-fd", cwd=small_run)
-    run("git", "branch", "-q", "-D", "change", cwd=small_run)
-    run("dvc", "checkout", "-q", cwd=small_run)
-
-
-def commit(repository):
-    run("git", "add", "-A", cwd=repository)
-    run("git", *COMMIT, "-q", "-m", "a change", cwd=repository)
+    run("git", "checkout", "-q", "-b", "change", cwd=trained_anew)
+    monkeypatch.chdir(trained_anew)
+    yield trained_anew
+    run("git", "checkout", "-q", "-f", "main", cwd=trained_anew)
+    run("git", "branch", "-q", "-D", "change", cwd=trained_anew)
 
 
 def say(base="main"):
-    printed = run(
-        "python", "-m", "scripts.pr_report", base, cwd=pr_report.verify.Path.cwd()
-    )
-    return printed
+    return pr_report.report(base)
 
 
 def test_nothing_changed(branch):
     text = say()
-    assert "**No accuracy changes**: all 11 architectures answer the same." in text
+    assert f"**No accuracy changes**: all {len(FEW)} architectures answer the same." in text
     assert "The results are those of this code" in text
     assert "<details>" not in text and "Pictures" not in text
 
@@ -42,44 +35,34 @@ def test_n_blocks_changed(branch):
     edit_params(branch, {"model.n_blocks": 3})
     text = say()
     assert "`train@res_deep`" in text and "The results are not those of this code" in text
-    run("dvc", "repro", cwd=branch)
+    run("dvc", "repro", "compare", cwd=branch)
     commit(branch)
     text = say()
     [row] = [line for line in text.splitlines() if line.startswith("| res_deep")]
     assert "not more than noise" in row or "**better" in row or "**worse" in row
     assert not [line for line in text.splitlines() if line.startswith("| baseline |")]
     assert "model.n_blocks" in text and "metrics/res_deep.json" in text
-    assert "The results are those of this code" in text
-    assert "`plots/ranking.png`" in text
+    assert "metrics/dropout.json" not in text
+    assert "`train@res_deep`" not in text and "`plots/ranking.png`" in text
 
 
-def test_the_lr_of_one_net_changed(branch):
-    edit_params(branch, {"architectures.first.lr": 0.0001})
-    run("dvc", "repro", cwd=branch)
-    commit(branch)
+def test_code_that_results_do_not_follow_is_told(branch):
+    edit(branch / "architectures/dropout.py", "torch.tanh", "torch.relu")
     text = say()
-    assert "architectures.first.lr" in text
-    assert "metrics/first.json" in text and "metrics/res.json" not in text
-    assert not [line for line in text.splitlines() if line.startswith("| res |")]
-
-
-def test_code_changed_and_results_with_it(branch):
-    code = branch / "architectures/width.py"
-    code.write_text(code.read_text().replace("torch.tanh", "torch.relu"))
-    stale = say()
-    assert "⚠️ **The results are not those of this code**" in stale
-    assert "`train@width`, `validate@width` would run again" in stale
-    assert "No accuracy changes" in stale
-    run("dvc", "repro", cwd=branch)
-    commit(branch)
-    text = say()
-    assert "Code: `architectures/width.py`" in text
-    assert "⚠️" not in text
-    assert "model.n_blocks" not in text
+    assert "⚠️ **The results are not those of this code**" in text
+    assert "`train@dropout`, `validate@dropout` would run again" in text
+    assert "No accuracy changes" in text
+    assert "Code: `architectures/dropout.py`" in text
 
 
 def test_code_renamed_is_code_changed(branch):
-    run("git", "mv", "benchmark/training.py", "benchmark/loop.py", cwd=branch)
+    run(
+        "git",
+        "mv",
+        "benchmark/training/loop.py",
+        "benchmark/training/a_loop.py",
+        cwd=branch,
+    )
     commit(branch)
     assert "⚠️ **The results are not those of this code**" in say()
 
@@ -87,11 +70,11 @@ def test_code_renamed_is_code_changed(branch):
 def test_an_architecture_that_is_taken_out_is_told(branch):
     path = branch / "params.yaml"
     content = YAML().load(path)
-    del content["architectures"]["first"]
+    del content["architectures"]["dropout"]
     YAML().dump(content, path)
     text = say()
-    assert "| first |" in text and "| removed |" in text
-    assert "The other 10 answer the same" in text
+    assert "| dropout |" in text and "| removed |" in text
+    assert f"The other {len(FEW) - 1} answer the same" in text
 
 
 def test_the_notebook_and_the_environment_are_code_too(branch):
@@ -105,7 +88,7 @@ def test_the_notebook_and_the_environment_are_code_too(branch):
 
 def test_params_that_cannot_be_read_are_one_line(branch):
     (branch / "notebook/params.yaml").write_text("a: [")
-    with pytest.raises(pr_report.errors.UserError, match=r"notebook.params.yaml"):
+    with pytest.raises(UserError, match=r"notebook.params.yaml"):
         pr_report.report("main")
 
 
@@ -130,10 +113,11 @@ def test_pictures_are_shown_where_they_can_be(branch, monkeypatch):
     start = run("git", "rev-parse", "main", cwd=branch).strip()
     monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/cifar2")
     monkeypatch.setenv("HEAD_SHA", head)
-    text = pr_report.pictures(start)
+    text = say()
     place = "https://github.com/somebody/cifar2/blob"
-    assert f"![before]({place}/{start}/plots/ranking.png?raw=true)" in text
-    assert f"![after]({place}/{head}/plots/ranking.png?raw=true)" in text
+    before = f"![before]({place}/{start}/plots/ranking.png?raw=true)"
+    after = f"![after]({place}/{head}/plots/ranking.png?raw=true)"
+    assert f"| plots/ranking.png | {before} | {after} |" in text
     assert f"| – | ![after]({place}/{head}/plots/new.png?raw=true)" in text
 
 
@@ -144,16 +128,14 @@ def test_more_seeds_are_told_and_not_hidden(branch):
         path.write_text("\n".join([*more, ""]))
     text = pr_report.results("main")
     assert "No accuracy changes" not in text
-    assert text.count("seeds that both have answer the same (seeds: 2 → 3)") == 11
+    assert text.count("seeds that both have answer the same (seeds: 2 → 3)") == len(FEW)
 
 
 def test_a_base_with_no_common_commit_is_one_line(branch):
     run("git", "checkout", "-q", "--orphan", "apart", cwd=branch)
     run("git", *COMMIT, "-q", "-m", "apart", cwd=branch)
     try:
-        with pytest.raises(
-            pr_report.errors.UserError, match=r"merge-base .* nothing found"
-        ):
+        with pytest.raises(UserError, match=r"merge-base .* nothing found"):
             pr_report.report("main")
     finally:
         run("git", "checkout", "-q", "-f", "change", cwd=branch)
@@ -161,9 +143,7 @@ def test_a_base_with_no_common_commit_is_one_line(branch):
 
 
 def test_an_unknown_base_is_one_line(branch):
-    with pytest.raises(
-        pr_report.errors.UserError, match="name a commit that this clone has"
-    ):
+    with pytest.raises(UserError, match="a commit that this clone has"):
         pr_report.report("nowhere")
 
 

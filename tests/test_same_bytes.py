@@ -1,40 +1,42 @@
 """Results are carried over to changed code only if it computes the same bytes."""
 
+import json
+
 import pytest
-from dvc.repo import Repo
-from ruamel.yaml import YAML
 
-from scripts.same_bytes import run_in_one_process, stages_of
-from tests.conftest import COMMIT, SMALL, copy_of_project, edit_params, run
-from tests.test_pipeline import modified
+from benchmark.running.repository import copy_project
+from scripts.same_bytes import keys_gone
+from tests.conftest import (
+    COMMIT,
+    SMALL,
+    YAML_SAFE,
+    edit,
+    edit_params,
+    keep_rows,
+    make_everything,
+    modified,
+    run,
+)
 
-ROWS = ["baseline", "dropout"]
+pytestmark = pytest.mark.slow
 NEEDS_DATA = {
-    "download", "filter", "export", "notebook/dvc.yaml:train@dropout",
-    *(f"{stage}@{name}" for stage in ("train", "validate") for name in ROWS),
+    "download", "filter", "export", "train@baseline", "validate@baseline",
+    "train@dropout", "validate@dropout", "notebook/dvc.yaml:train@dropout",
 }  # fmt: skip
-
-
-def keep(path, section, names):
-    yaml = YAML()
-    content = yaml.load(path)
-    for name in set(content[section]) - set(names):
-        del content[section][name]
-    yaml.dump(content, path)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A repository of two rows and one of the notebook's, with all their results."""
-    folder = copy_of_project(tmp_path_factory.mktemp("base") / "run")
-    keep(folder / "params.yaml", "architectures", ROWS)
-    keep(folder / "notebook/params.yaml", "rows", ["dropout"])
-    edit_params(folder, SMALL)
-    edit_params(folder / "notebook", {"rows.dropout.epochs": 3})
-    with Repo(str(folder)) as repo:
-        run_in_one_process(folder, [stage.cmd for stage in stages_of(repo)])
-    run("dvc", "commit", "-q", "--force", cwd=folder)
-    run("git", *COMMIT, "-q", "-a", "-m", "results", cwd=folder)
+    folder = tmp_path_factory.mktemp("base") / "run"
+    copy_project(folder)
+    keep_rows(folder / "params.yaml", "architectures", ["baseline", "dropout"])
+    keep_rows(folder / "notebook/params.yaml", "rows", ["dropout"])
+    # Two batches of the notebook's 64, so that a step shows in the loss.
+    edit_params(folder, SMALL | {"data.synthetic.train_images": 100})
+    edit_params(folder / "notebook", {"rows.dropout.epochs": 3, "seeds": 2})
+    drawn = ("compare", "convolve", "report", "describe", "notebook/dvc.yaml:report")
+    make_everything(folder, *drawn)
     return folder
 
 
@@ -44,31 +46,26 @@ def changed(base):
     run("git", "checkout", "-q", ".", cwd=base)
 
 
-def edit(path, old, new):
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), "utf-8")
-
-
 def same_bytes(folder):
     return run("python", "-m", "scripts.same_bytes", "HEAD", cwd=folder, check=False)
 
 
 def outs(folder):
-    lock = YAML(typ="safe").load(folder / "dvc.lock")["stages"]
+    lock = YAML_SAFE.load(folder / "dvc.lock")["stages"]
     return {name: stage["outs"] for name, stage in lock.items() if name in NEEDS_DATA}
 
 
 def test_a_change_that_keeps_all_bytes_carries_all_results_over(changed):
     before = outs(changed)
-    for file in ("architectures/dropout.py", "benchmark/training.py"):
+    for file in ("architectures/dropout.py", "benchmark/training/loop.py"):
         with (changed / file).open("a") as code:
             code.write("\n# edited\n")
     assert {"train@baseline", "train@dropout"} <= modified(changed, notebook=True)
     # Neither data nor models: all that is needed is in git.
     printed = same_bytes(changed)
     assert f"The same bytes in all {len(NEEDS_DATA)} stages" in printed
-    assert not {s for s in modified(changed, notebook=True) if s.startswith("train@")}
+    stale = modified(changed, notebook=True)
+    assert not {name for name in stale if name.startswith(("train@", "validate@"))}
     assert outs(changed) == before
 
 
@@ -76,6 +73,7 @@ def test_a_change_of_one_row_is_named_and_changes_nothing(changed):
     edit(changed / "architectures/dropout.py", "torch.tanh", "torch.relu")
     printed = same_bytes(changed)
     assert "error: other bytes, so nothing was changed: " in printed
+    printed = printed.splitlines()[-1]
     assert "train@dropout (models/dropout/" in printed
     assert "notebook/dvc.yaml:train@dropout (notebook/results/dropout.json)" in printed
     assert "baseline" not in printed
@@ -86,8 +84,33 @@ def test_a_change_of_one_row_is_named_and_changes_nothing(changed):
 
 def test_a_change_of_all_rows_names_all(changed):
     twice = "optimizer.step(), optimizer.step()"
-    edit(changed / "benchmark/training.py", "optimizer.step()", twice)
+    edit(changed / "benchmark/training/loop.py", "optimizer.step()", twice)
     printed = same_bytes(changed)
     for name in NEEDS_DATA - {"download", "filter"}:
         assert f"{name} (" in printed
     assert "download" not in printed
+
+
+def test_what_one_epoch_cannot_tell_is_refused(changed):
+    edit_params(changed, {"train.epochs": 3})
+    said = same_bytes(changed)
+    assert said == (
+        "error: params.yaml: train.epochs: 2 became 3, which one epoch cannot tell; "
+        "train again\n"
+    )
+
+
+def test_results_that_are_not_those_of_the_base_are_refused(changed):
+    (changed / "architectures/dropout.py").write_text("# other code")
+    run("git", *COMMIT, "-q", "-a", "-m", "stale", cwd=changed)
+    said = same_bytes(changed)
+    run("git", "reset", "-q", "--hard", "HEAD~1", cwd=changed)
+    assert "its results are not those of its own code (train@dropout: " in said
+
+
+def test_metrics_may_only_lose_keys(tmp_path):
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_text('{"a": 1, "b": 2}')
+    for now, gone in (({"a": 1}, {"b"}), ({"a": 2}, set()), ({"a": 1, "c": 3}, set())):
+        after.write_text(json.dumps(now))
+        assert keys_gone(before, after) == gone

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from benchmark.scoring import accuracy, predict
+from benchmark.training.scoring import accuracy, predict
 from tests.conftest import ARCHITECTURES
 from tests.test_architectures import assemble, batch
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import dataset, params, recipe
-from benchmark.cell import train_cell
-from benchmark.files import write_whole
+from benchmark.data import dataset
 from benchmark.params import load
-from stages import export, train
+from benchmark.running.files import write_whole
+from benchmark.training import recipe
+from benchmark.training.cell import cells, train_cell
+from stages import export
 from tests.conftest import ROOT, edit_params, run
 
 
@@ -26,6 +27,7 @@ def train_all(folder, name, seeds, processes):
     return printed, {path.name: path.read_bytes() for path in models}
 
 
+@pytest.mark.slow
 def test_the_same_bytes_for_any_number_of_seeds_and_processes(small_data):
     _, in_turn = train_all(small_data, "dropout", seeds=3, processes=1)
     for folder in ("models", "checkpoints"):
@@ -43,14 +45,14 @@ def test_the_same_bytes_for_any_number_of_seeds_and_processes(small_data):
 def test_cells_in_any_order(small_data):
     loaded = load()
     threads = torch.get_num_threads()
-    cells = train.cells(loaded, "batch_norm")
-    losses = [train_cell(cells[seed])["losses"] for seed in (1, 0, 1)]
+    made = cells(loaded, "batch_norm")
+    losses = [train_cell(made[seed])["losses"] for seed in (1, 0, 1)]
     torch.set_num_threads(threads)
     assert losses[0] == losses[2] != losses[1]
 
 
 def test_state_dicts_load_with_weights_only_into_a_plain_module(small_data):
-    trained = train_cell(train.cells(load(), "baseline")[0])
+    trained = train_cell(cells(load(), "baseline")[0])
     write_whole(Path("models/baseline/seed-0.pt"), trained["model"])
     export.main()
     state = torch.load("data/birds_vs_airplanes.pt", weights_only=True, map_location="cpu")
@@ -59,6 +61,7 @@ def test_state_dicts_load_with_weights_only_into_a_plain_module(small_data):
     assert all(tensor.is_contiguous() for tensor in state.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_loss_that_is_not_finite_stops_with_one_line(small_data, seeds):
     edit_params(small_data, {"train.lr": 1e38, "train.seeds": seeds})
@@ -79,7 +82,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line(small_data, seeds):
 KILLED = """
 import os, signal
 import joblib
-from benchmark import errors, workers
+from benchmark.running import cli, workers
 
 joblib.cpu_count = lambda: 2
 
@@ -87,10 +90,14 @@ def fall(seed):
     if seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
 
-errors.run(lambda: list(workers.run(fall, [0, 1], threads=1)))
+def main():
+    list(workers.run(fall, [0, 1], threads=1))
+
+cli.run(main)
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_one_line(small_data):
     (small_data / "killed.py").write_text(KILLED)
     printed = run(
@@ -104,7 +111,7 @@ def test_a_process_that_is_killed_is_one_line(small_data):
 def weights(name: str, changes: dict[str, object]) -> bytes:
     """The bytes of seed 0 after a short training with changed params."""
     edit_params(Path.cwd(), changes)
-    return train_cell(train.cells(load(), name)[0])["model"]
+    return train_cell(cells(load(), name)[0])["model"]
 
 
 @pytest.mark.parametrize(
@@ -121,23 +128,10 @@ def test_an_overridden_lr_reaches_the_training(small_data):
     assert weights("res", {"architectures.res.lr": 0.05}) != plain
 
 
-def test_images_are_normalized_when_they_are_read(small_data):
-    stored = torch.load("data/cifar2.pt", weights_only=True)
-    loaded = dataset.load([0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
-    for split in ("train", "val"):
-        images = stored[f"{split}_images"].float() / 255
-        for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
-            expected = (images[:, channel] - mean) / std
-            found = getattr(loaded, f"{split}_images")[:, channel]
-            torch.testing.assert_close(found, expected)
-
-
-def test_an_entry_overrides_train(workplace):
-    edit_params(workplace, {"architectures.res_deep.epochs": 7})
-    loaded = params.load()
-    deep, wide = (recipe.training_of(loaded, name) for name in ("res_deep", "width"))
-    assert (deep.lr, deep.epochs) == (0.003, 7)
-    assert (wide.lr, wide.epochs) == (0.01, 100)
-    assert recipe.settings_of(loaded, "res_deep") == {"n_chans": 32, "n_blocks": 10}
-    assert recipe.settings_of(loaded, "dropout") == {"n_chans": 32, "p": 0.4}
-    assert recipe.settings_of(loaded, "baseline") == {}
+def test_images_are_normalized_channel_by_channel(small_data):
+    data = dataset.load([0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    images = data.train_images.float() / 255
+    found = data.normalized(data.train_images)
+    for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
+        expected = (images[:, channel] - mean) / std
+        torch.testing.assert_close(found[:, channel], expected)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmark.significance import Difference, differences, in_points, letters
-from benchmark.uncertainty import Estimate, of_difference
+from benchmark.stats.significance import Difference, differences, in_points, letters
+from benchmark.stats.uncertainty import Estimate, of_difference
 
 
 def test_differences_are_one_family():

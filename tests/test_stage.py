@@ -12,17 +12,18 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
 STAGE = """
-import sys, time
+import time
 from pathlib import Path
-from benchmark import stage
+from benchmark.running import cli, stage
 
-def main():
+def main(seconds):
     print("at it", flush=True)
-    time.sleep(float(sys.argv[1]))
+    time.sleep(float(seconds))
     stage.write(Path("out"), b"done")
 
-stage.run(main)
+stage.run(main, cli.argument("seconds"))
 """
 # Starts the stage as dvc does, and waits for it, or dies at once.
 DVC = """
@@ -101,7 +102,7 @@ def test_a_stage_that_dvc_did_not_live_to_see_does_nothing(start, tmp_path):
 
 WORKERS = """
 import time
-from benchmark import workers
+from benchmark.running import workers
 import joblib
 
 joblib.cpu_count = lambda: 2

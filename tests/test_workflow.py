@@ -22,14 +22,6 @@ def test_it_tests_shuts_the_gate_and_reports():
     assert called <= targets
 
 
-def test_a_fork_gets_its_report_in_the_summary():
-    [report] = [step for step in steps() if step.get("name") == "Report"]
-    [comment] = [step for step in steps() if step.get("name") == "Comment"]
-    assert "GITHUB_STEP_SUMMARY" in report["run"]
-    assert "head.repo.full_name == github.repository" in comment["if"]
-    assert "--edit-last --create-if-none" in comment["run"]
-
-
 def test_only_the_report_may_write_and_nothing_else():
     workflow = YAML(typ="safe").load(WORKFLOW)
     assert workflow["permissions"] == {"contents": "read"}
@@ -59,9 +51,3 @@ def test_a_branch_named_like_a_command_stays_a_name(tmp_path):
     name = "origin/$(shell touch made)`touch made`"
     assert run("sh", "-c", command, cwd=tmp_path, BASE=name) == name
     assert not (tmp_path / "made").exists()
-
-
-def test_its_actions_are_githubs_own():
-    assert {step["uses"].split("@")[0] for step in steps() if "uses" in step} == {
-        "actions/checkout", "actions/setup-python",
-    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""The data: what download and filter need."""

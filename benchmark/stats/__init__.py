@@ -1,0 +1,1 @@
+"""The statistics: how far an accuracy is known, and which differences are significant."""

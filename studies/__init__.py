@@ -1,0 +1,1 @@
+"""Questions about the benchmark, each answered by a page of docs/."""

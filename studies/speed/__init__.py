@@ -1,0 +1,1 @@
+"""How fast is training? docs/speed.md and docs/performance.md."""

@@ -1,0 +1,49 @@
+"""Every stage and script explains itself, and a wrong word is one line."""
+
+import runpy
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Other tests have imported some of them already, which runpy warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+MODULES = [
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+    for folder in ("stages", "scripts", "studies", "notebook")
+    for file in sorted((ROOT / folder).rglob("*.py"))
+    if 'if __name__ == "__main__":' in file.read_text("utf-8")
+]
+
+
+def call(monkeypatch, module, *arguments):
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_help_says_what_it_does(monkeypatch, tmp_path, capsys, module):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, module, "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(f"usage: python -m {module} [-h]")
+    file = Path(find_spec(module).origin)
+    if file.name == "__init__.py":
+        file = file.with_name("__main__.py")
+    first_line = file.read_text("utf-8").split('"""')[1].splitlines()[0]
+    assert first_line in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_argument_that_it_does_not_take_is_refused(
+    monkeypatch, tmp_path, capsys, module
+):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, module, "a", "b", "c", "--unknown") == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,96 @@
+"""dvc.yaml names what a stage's bytes depend on; imports run one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, YAML_SAFE, run
+
+# What a stage imports and what cannot change the bytes of what it writes.
+EXEMPT = {
+    "benchmark/running": "where work runs; no byte depends on it",
+    "benchmark/check.py": "refuses a file or lets it pass",
+    "benchmark/params.py": "checks params; the values are DVC params of the stages",
+}
+PIPELINES = {
+    f"{folder}/{name}": stage
+    for folder, file in (("stages", "dvc.yaml"), ("notebook", "notebook/dvc.yaml"))
+    for name, stage in YAML_SAFE.load(ROOT / file)["stages"].items()
+}
+
+
+def imported_files(file: Path) -> set[Path]:
+    """The project's files that `file` imports, and those that they import.
+
+    Exempt files do not count, nor does what only they import.
+    """
+    found: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_text("utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+                exempt = path.relative_to(ROOT).as_posix().startswith(tuple(EXEMPT))
+                if path.is_file() and not exempt and path not in found:
+                    found.add(path)
+                    waiting.append(path)
+    return found
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_deps_are_what_a_stage_imports(name):
+    stage = PIPELINES[name].get("do", PIPELINES[name])
+    # An architecture's file is imported by its name, data and models are no code.
+    deps = {
+        dep
+        for dep in stage["deps"]
+        if dep.startswith(("stages", "notebook/", "benchmark"))
+        and dep not in ("notebook/params.yaml", "notebook/results")
+        and not dep.endswith((".csv", ".jinja"))
+    }
+    script = ROOT / f"{name}.py"
+    files = {f.relative_to(ROOT).as_posix() for f in {script} | imported_files(script)}
+    files = {file for file in files if not file.startswith("architectures/")}
+    covering = {
+        file: [dep for dep in deps if f"{file}/".startswith(f"{dep}/")] for file in files
+    }
+    assert not [file for file, by in covering.items() if not by]
+    assert deps == {dep for by in covering.values() for dep in by}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_nets_that_a_stage_makes_are_among_its_deps(name):
+    stage = PIPELINES[name].get("do", PIPELINES[name])
+    wanted = {
+        "stages/train": "architectures/${key}.py",
+        "stages/validate": "architectures/${key}.py",
+        "stages/convolve": "architectures/baseline.py",
+        "stages/report": "architectures",
+        "notebook/train": "architectures/${item.architecture}.py",
+        "notebook/report": "architectures/l2_reg.py",
+    }
+    named = [dep for dep in stage["deps"] if dep.startswith("architectures")]
+    assert named == ([wanted[name]] if name in wanted else [])
+
+
+def test_imports_run_one_way():
+    """The contracts of pyproject.toml: rooms in layers, and no cycle."""
+    assert "0 broken." in run("lint-imports", cwd=ROOT, check=False)
+
+
+PACKAGES = ("architectures", "benchmark", "notebook", "scripts", "stages", "studies")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_inits_hold_a_docstring_and_nothing_else(package):
+    for file in (ROOT / package).rglob("__init__.py"):
+        code = file.read_text("utf-8")
+        assert code.startswith('"""') and code.rstrip().endswith('"""'), file
+        assert code.count('"""') == 2, file

@@ -1,0 +1,142 @@
+"""Every architecture, and the one that the README adds, through every stage once."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmark import params
+from benchmark.data import dataset
+from benchmark.reporting import charts
+from benchmark.reporting.comparison import against_baseline
+from benchmark.reporting.results import read
+from benchmark.running.repository import copy_project
+from benchmark.training import recipe, scoring
+from stages import compare
+from tests.conftest import (
+    ARCHITECTURES,
+    ROOT,
+    SMALL,
+    edit_params,
+    make_everything,
+    modified,
+    run,
+)
+
+pytestmark = pytest.mark.slow
+MINE = "of_the_readme"
+NAMES = [*ARCHITECTURES, MINE]
+
+
+def readme_example(language: str) -> str:
+    text = (ROOT / "README.md").read_text("utf-8").split("## Add an architecture")[1]
+    return text.split(f"```{language}\n")[1].split("```")[0]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """Two files make a net: its own, and its entry. Nothing else knows of it."""
+    folder = tmp_path_factory.mktemp("every") / "row"
+    copy_project(folder)
+    (folder / f"architectures/{MINE}.py").write_text(readme_example("python"))
+    with (folder / "params.yaml").open("a") as file:
+        file.write(readme_example("yaml").replace("mine:", f"{MINE}:"))
+    edit_params(folder, SMALL)
+    make_everything(folder, "notebook", "convolve")
+    return folder
+
+
+@pytest.fixture
+def here(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    return repository
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metrics_and_results_are_those_of_the_models(here, name):
+    metrics = json.loads((here / f"metrics/{name}.json").read_text())
+    seeds = pd.read_csv(here / f"results/{name}/seeds.csv", index_col="seed")
+    assert list(seeds.index) == [0, 1]
+    for key in ("train_accuracy", "val_accuracy"):
+        assert metrics[key] == pytest.approx(seeds[key].mean(), abs=1e-6)
+    predictions = pd.read_csv(here / f"results/{name}/predictions.csv")
+    assert list(predictions) == ["example", "label", "seed_0", "seed_1"]
+    for seed in (0, 1):
+        right = (predictions[f"seed_{seed}"] == predictions["label"]).mean()
+        assert right == pytest.approx(seeds["val_accuracy"][seed])
+    curve = pd.read_csv(here / f"results/{name}/loss_curve.csv")
+    assert list(curve) == ["seed", "epoch", "loss", "val_accuracy"]
+    assert len(curve) == 2 * 2
+    # What is scored while training is what validate scores.
+    assert list(curve[curve["epoch"] == 2]["val_accuracy"]) == list(seeds["val_accuracy"])
+    environment = json.loads((here / f"results/{name}/environment.json").read_text())
+    assert environment["torch"] == torch.__version__
+    assert environment["threads"] == 1
+
+
+@pytest.mark.parametrize("name", ["baseline", "batch_norm"])
+def test_predictions_are_those_of_the_trained_models(here, monkeypatch, name):
+    loaded = params.load()
+    data = dataset.load(loaded.data.mean, loaded.data.std)
+    model = recipe.build_model(recipe.find(name), 2, recipe.settings_of(loaded, name))
+    predictions = pd.read_csv(f"results/{name}/predictions.csv")
+    seeds = pd.read_csv(f"results/{name}/seeds.csv", index_col="seed")
+    assert predictions["label"].tolist() == data.val_labels.tolist()
+    for seed in (0, 1):
+        state = torch.load(f"models/{name}/seed-{seed}.pt", weights_only=True)
+        model.load_state_dict(state)
+        expected = scoring.predict(model, data.normalized(data.val_images))
+        assert predictions[f"seed_{seed}"].tolist() == expected.tolist()
+        on_train = scoring.predict(model, data.normalized(data.train_images))
+        right = scoring.accuracy(on_train, data.train_labels)
+        assert seeds["train_accuracy"][seed] == pytest.approx(right)
+
+
+def test_it_is_in_tables_pictures_and_report(here):
+    assert modified(here) == set()
+    assert not list(here.glob("checkpoints/*"))
+    for name in NAMES:
+        assert f"| {name} |" in (here / "plots/results.md").read_text("utf-8")
+        assert f"| {name} |" in (here / "plots/pairs.md").read_text("utf-8")
+        assert f'<th scope="row">{name}</th>' in (here / "plots/report.html").read_text()
+    panels = charts.loss_curves(read(NAMES)).axes
+    assert [axes.get_title(loc="left") for axes in panels] == NAMES
+    for axes in panels:
+        in_colour = [line for line in axes.lines if line.get_color() == charts.VAL_COLOUR]
+        assert len(in_colour) == 2
+        assert len(axes.lines) == 2 + len(NAMES)
+
+
+def test_a_bar_at_chance_shows(here):
+    axes = charts.accuracy_comparison(read(NAMES)).axes[0]
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_legend()._get_loc() == axes.get_legend().codes["lower right"]
+    assert all(label.get_rotation() for label in axes.get_xticklabels())
+    assert len([bar for bar in axes.patches if bar.get_height() > 0]) > len(NAMES)
+
+
+def test_only_architectures_of_params_are_compared(here):
+    results = read(["baseline", "res"])
+    assert results.names == ["baseline", "res"]
+    table = compare.results_table(results, against_baseline(results))
+    assert "| res |" in table and "| width |" not in table
+
+
+def test_the_tests_of_all_nets_hold_it_to_what_they_promise(here):
+    """Its shape, gradients, overfitting, resuming, and training the same the fast way."""
+    files = ("architectures", "checkpoint", "fast_way", "scoring", "params")
+    printed = run(
+        *["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", MINE],
+        *(f"tests/test_{name}.py" for name in files),
+        cwd=here, PYTHONPATH=str(here),
+    )  # fmt: skip
+    assert re.search(r"^\d\d passed", printed, re.M), printed
+
+
+def test_the_exported_baseline_loads_into_a_plain_module(here):
+    path = here / "data/birds_vs_airplanes.pt"
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    assert recipe.build_model(recipe.find("baseline"), 2, {}).load_state_dict(state)
+    assert path.read_bytes() == (here / "models/baseline/seed-0.pt").read_bytes()

@@ -1,0 +1,58 @@
+"""Kills of a real pipeline, in two of its stages."""
+
+import random
+import signal
+
+import pytest
+
+from studies.kills import __main__ as kills
+from studies.kills.pipeline import Pipeline
+
+pytestmark = pytest.mark.slow
+EPOCHS = 10
+
+
+@pytest.fixture
+def pipeline(tmp_path, monkeypatch):
+    """One row, to its training; two seeds side by side."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    # As in what a shell starts in the background; an interrupt has to land all the same.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield Pipeline(tmp_path, EPOCHS, rows=("dropout",), targets=("train@dropout",))
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def undisturbed(pipeline):
+    _, durations = pipeline.run({})
+    return durations, pipeline.state()
+
+
+def test_kills_leave_no_trace(pipeline, undisturbed):
+    durations, expected = undisturbed
+    pipeline.wipe()
+    planned = {
+        "filter": ("dvc", 0.5 * durations["filter"]),
+        "train@dropout": ("interrupt", 0.8 * durations["train@dropout"]),
+    }
+    landed, _ = pipeline.run(planned)
+    assert {how for _, how in landed} == {"dvc", "interrupt"}
+    assert pipeline.state() == expected
+    repeated = pipeline.repeated_epochs()
+    assert set(repeated) == {("dropout", 0), ("dropout", 1)}
+    assert max(repeated.values()) <= 1
+
+
+def test_every_stage_is_killed():
+    stages = kills.stages_to_kill(random.Random(3))
+    assert {stage.partition("@")[0] for stage in stages} == set(kills.STAGES)
+
+
+def test_the_page_tells_what_landed():
+    outcome = kills.Outcome(passes=2, missed=1, repeated=[0.5, 0.0])
+    outcome.landed.update({("train", "dvc"): 3, ("filter", "all"): 1})
+    page = kills.page(outcome, seed=0, seconds=60)
+    assert "4 kills landed in 2 passes" in page and "to the byte" in page
+    assert "| train | 0 | 3 | 0 | 0 | 3 |" in page
+    outcome.differing.append("dvc.lock")
+    assert "DIFFERENT in the last pass: dvc.lock" in kills.page(outcome, 0, 60)
