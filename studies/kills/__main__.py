@@ -1,6 +1,6 @@
 """Kill the pipeline at random moments, start it again, and compare the end.
 
-A small pipeline on drawn images runs once undisturbed. Then it runs again and again,
+A small pipeline on generated images runs once undisturbed. Then it runs again and again,
 each time from nothing: in every stage it is killed at a random moment and started anew,
 until it is through. In the end dvc.lock has to be the undisturbed run's and true of every
 file, nothing may lie about, and a kill may have cost no training more than one epoch.
