@@ -46,6 +46,7 @@ def main(base: str) -> None:
         git("checkout", "-q", base, cwd=old)
         copy_project(new)
         refuse_stale(old, base)
+        refuse_other_results(old, new)
         for folder in (Path(), Path("notebook")):
             shorten(old / folder, new / folder)
         print("Every stage runs for one epoch, with both versions of the code.", flush=True)
@@ -92,6 +93,23 @@ def refuse_stale(old: Path, base: str) -> None:
             raise errors.UserError(
                 f"{name}: differs from {base[:7]}, whose results are carried over; "
                 f"`git checkout {base[:7]} -- {name}` restores it"
+            )
+
+
+def refuse_other_results(old: Path, new: Path) -> None:
+    """What dvc.lock says here of models and data has to be what it says in BASE."""
+    locked = []
+    for folder in (old, new):
+        with Repo(str(folder)) as repo:
+            outs = {
+                (n, out.def_path): out for n, s in stages_of(repo).items() for out in s.outs
+            }
+            locked.append({key: out.hash_info.value for key, out in outs.items()})
+    before, after = locked
+    for name, path in before.keys() & after.keys():
+        if before[name, path] != after[name, path]:
+            raise errors.UserError(
+                f"dvc.lock: {name}: {path} is not that of the base; take its dvc.lock"
             )
 
 
@@ -156,11 +174,13 @@ def compare(old: Path, new: Path) -> dict[Path, set[str]]:
     fewer: dict[Path, set[str]] = {}
     with Repo(str(new)) as repo:
         for name, stage in stages_of(repo).items():
-            for path in files_of(stage, new):
+            for path in files_of(stage, old, new):
                 before, after = old / path, new / path
-                if before.is_file() and before.read_bytes() == after.read_bytes():
+                both = before.is_file() and after.is_file()
+                if both and before.read_bytes() == after.read_bytes():
                     continue
-                gone = keys_gone(before, after) if path.parts[0] == "metrics" else None
+                is_metric = both and path.parts[0] == "metrics"
+                gone = keys_gone(before, after) if is_metric else None
                 if gone:
                     fewer[path] = gone
                 else:
@@ -171,17 +191,18 @@ def compare(old: Path, new: Path) -> dict[Path, set[str]]:
     return fewer
 
 
-def files_of(stage: Stage, folder: Path) -> list[Path]:
-    """The files that it writes, as paths in the repository."""
-    outs = [Path(out.fs_path) for out in stage.outs]
-    files = [file for out in outs for file in (out, *out.rglob("*")) if file.is_file()]
-    return [file.relative_to(folder) for file in files]
+def files_of(stage: Stage, old: Path, new: Path) -> list[Path]:
+    """The files that either version wrote for a stage of `new`, as paths in both."""
+    found: set[Path] = set()
+    for out in (Path(out.fs_path).relative_to(new) for out in stage.outs):
+        for root in (old, new):
+            files = (root / out, *(root / out).rglob("*"))
+            found |= {file.relative_to(root) for file in files if file.is_file()}
+    return sorted(found)
 
 
 def keys_gone(before: Path, after: Path) -> set[str]:
     """The keys that `after` lacks where all the others are equal, else none."""
-    if not before.is_file():
-        return set()
     was, now = (json.loads(path.read_text("utf-8")) for path in (before, after))
     return was.keys() - now.keys() if was | now == was else set()
 

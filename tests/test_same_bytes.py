@@ -1,11 +1,12 @@
 """Results are carried over to changed code only if it computes the same bytes."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from benchmark.running.repository import copy_project
-from scripts.same_bytes import keys_gone
+from scripts.same_bytes import files_of, keys_gone
 from tests.conftest import (
     COMMIT,
     SMALL,
@@ -106,6 +107,29 @@ def test_results_that_are_not_those_of_the_base_are_refused(changed):
     said = same_bytes(changed)
     run("git", "reset", "-q", "--hard", "HEAD~1", cwd=changed)
     assert "its results are not those of its own code (train@dropout: " in said
+
+
+def test_other_metrics_than_the_bases_are_refused(changed):
+    (changed / "metrics/dropout.json").write_text("{}")
+    assert "error: metrics: differs from " in same_bytes(changed)
+
+
+def test_another_models_hash_in_dvc_lock_is_refused(changed):
+    lock = (changed / "dvc.lock").read_text("utf-8")
+    model = next(out["md5"] for out in outs(changed)["train@dropout"])
+    (changed / "dvc.lock").write_text(lock.replace(model, "0" * 32 + ".dir"))
+    assert "error: dvc.lock: train@dropout: models/dropout is not that" in same_bytes(
+        changed
+    )
+
+
+def test_a_file_that_one_version_no_longer_writes_is_compared(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for file in (old / "out/a", old / "out/b", new / "out/a"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    stage = SimpleNamespace(outs=[SimpleNamespace(fs_path=str(new / "out"))])
+    assert [path.as_posix() for path in files_of(stage, old, new)] == ["out/a", "out/b"]
 
 
 def test_metrics_may_only_lose_keys(tmp_path):
