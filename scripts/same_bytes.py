@@ -6,36 +6,25 @@ byte for byte, dvc.lock gets the new code's hashes, and nothing is trained again
 differ, nothing is changed, and the stages that differ are named.
 """
 
-import json
+import filecmp
 import os
-import shlex
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 from dvc.repo import Repo
 from dvc.stage import Stage
 
 from benchmark import params
 from benchmark.data import cifar10
-from benchmark.running import cli, errors
-from benchmark.running.files import write_whole
+from benchmark.running import cli, errors, repository
 from benchmark.running.repository import copy_project, edit_params, git
 from scripts.verify import told_apart
 
 # Two seeds, for statistics over seeds are among the bytes that are compared.
 SHORT = {"epochs": 1, "seeds": 2}
-RUN = """
-import json, runpy, sys
-for module, *arguments in json.loads(sys.argv[1]):
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
 
 
 def main(base: str) -> None:
@@ -52,10 +41,7 @@ def main(base: str) -> None:
         print("Every stage runs for one epoch, with both versions of the code.", flush=True)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(run_stages, (old, new)))
-        fewer = compare(old, new)
-    for path, gone in fewer.items():
-        kept = {k: v for k, v in json.loads(path.read_text()).items() if k not in gone}
-        write_whole(path, (json.dumps(kept, indent=2) + "\n").encode())
+        compare(old, new)
     print(
         f"The same bytes in all {update_locks()} stages; dvc.lock has this code's hashes."
     )
@@ -65,15 +51,13 @@ def main(base: str) -> None:
 def stages_of(repo: Repo) -> dict[str, Stage]:
     """The stages whose results can be carried over, each after those it depends on.
 
-    They read or write what is not in git, and dvc.lock has their results. By the name that
-    DVC takes at the repository's root.
+    They read or write what is not in git, and dvc.lock has their results.
     """
     found = {}
-    for stage in reversed(list(nx.topological_sort(repo.index.graph))):
+    for name, stage in repository.stages(repo).items():
         paths = [item.fs_path for item in (*stage.deps, *stage.outs)]
         if any(map(repo.scm.is_ignored, paths)) and any(o.hash_info for o in stage.outs):
-            pipeline = stage.path_in_repo.removesuffix("dvc.yaml")
-            found[f"{pipeline}dvc.yaml:{stage.name}" if pipeline else stage.name] = stage
+            found[name] = stage
     return found
 
 
@@ -135,60 +119,27 @@ def shorten(old: Path, new: Path) -> None:
 
 def run_stages(folder: Path) -> None:
     with Repo(str(folder)) as repo:
-        commands = [stage.cmd for stage in stages_of(repo).values()]
+        stages = stages_of(repo)
     # The copies find the data where it is already, or on a path from here.
     path = Path(os.environ.get("CIFAR10_MIRROR") or cifar10.FOLDER).expanduser().absolute()
     mirror = {"CIFAR10_MIRROR": str(path)} if path.exists() else {}
     # One of the two shows how far they are.
-    run_in_one_process(folder, commands, folder.name == "new", **mirror)
+    repository.run_in_one_process(folder, stages, folder.name == "new", **mirror)
 
 
-def run_in_one_process(
-    folder: Path, commands: list[str], is_shown: bool = False, **environment: str
-) -> None:
-    """Run commands `python -m …` one after the other; torch is imported only once.
-
-    Raises UserError where one fails: its last line, where that is not shown already.
-    """
-    modules = [shlex.split(command)[2:] for command in commands]
-    ran = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(modules)],
-        cwd=folder,
-        # Cells train in this process too, not in others that import torch again.
-        env=os.environ | {"LOKY_MAX_CPU_COUNT": "1"} | environment,
-        capture_output=not is_shown,
-        encoding="utf-8",
-    )
-    if ran.returncode:
-        said = (ran.stderr or "see above").strip().splitlines()
-        raise errors.UserError(f"with the code in {folder.name}: {said[-1]}")
-
-
-def compare(old: Path, new: Path) -> dict[Path, set[str]]:
-    """Compare what both made. Raises UserError: the stages that differ.
-
-    Returns the keys that the new code no longer writes into a file of metrics: all others
-    have to be equal, so the committed file only loses those.
-    """
+def compare(old: Path, new: Path) -> None:
+    """Compare what both made. Raises UserError: the stages that differ."""
     differing: dict[str, str] = {}
-    fewer: dict[Path, set[str]] = {}
     with Repo(str(new)) as repo:
         for name, stage in stages_of(repo).items():
             for path in files_of(stage, old, new):
                 before, after = old / path, new / path
                 both = before.is_file() and after.is_file()
-                if both and before.read_bytes() == after.read_bytes():
-                    continue
-                is_metric = both and path.parts[0] == "metrics"
-                gone = keys_gone(before, after) if is_metric else None
-                if gone:
-                    fewer[path] = gone
-                else:
+                if not both or not filecmp.cmp(before, after, shallow=False):
                     differing.setdefault(name, path.as_posix())
     if differing:
         each = ", ".join(f"{name} ({path})" for name, path in differing.items())
         raise errors.UserError(f"other bytes, so nothing was changed: {each}; train again")
-    return fewer
 
 
 def files_of(stage: Stage, old: Path, new: Path) -> list[Path]:
@@ -199,12 +150,6 @@ def files_of(stage: Stage, old: Path, new: Path) -> list[Path]:
             files = (root / out, *(root / out).rglob("*"))
             found |= {file.relative_to(root) for file in files if file.is_file()}
     return sorted(found)
-
-
-def keys_gone(before: Path, after: Path) -> set[str]:
-    """The keys that `after` lacks where all the others are equal, else none."""
-    was, now = (json.loads(path.read_text("utf-8")) for path in (before, after))
-    return was.keys() - now.keys() if was | now == was else set()
 
 
 def update_locks() -> int:
