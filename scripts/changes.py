@@ -65,24 +65,22 @@ def changes(base: str, revision: str | None = None) -> list[Change]:
 
 
 def of_workspace() -> dict[str, Scored]:
-    files = {
-        path: read_text(path)
-        for path in (params.PARAMS, LOCK, *sorted(RESULTS.glob(f"*/{PREDICTIONS}")))
-        if path.exists()
-    }
-    return of_files({path.as_posix(): text for path, text in files.items()})
+    """The predictions here, by architecture. Raises UserError."""
+    paths = (params.PARAMS, LOCK, *sorted(RESULTS.glob(f"*/{PREDICTIONS}")))
+    return of_files(
+        # What is no UTF-8 shows as �, which no prediction is.
+        {str(p): p.read_text("utf-8", errors="replace") for p in paths if p.exists()}
+    )
 
 
 def of_commit(revision: str) -> dict[str, Scored]:
     """The predictions in a commit, by architecture. Raises UserError."""
-    listed = git(
-        "ls-tree", "-r", "-z", "--name-only", revision,
-        f"{RESULTS}/", str(LOCK), str(params.PARAMS),
-    )  # fmt: skip
+    places = f"{RESULTS}/", str(LOCK), str(params.PARAMS)
+    listed = git("ls-tree", "-r", "-z", "--name-only", revision, *places)
     # From here, wherever in the repository that is.
-    shown = (f"{revision}:./{path}" for path in listed.split("\0") if path)
+    paths = (f"{revision}:./{path}" for path in listed.split("\0") if path)
     wanted = (PREDICTIONS, LOCK.name, params.PARAMS.name)
-    return of_files({w: git("show", w) for w in shown if w.rsplit("/")[-1] in wanted})
+    return of_files({p: git("show", p) for p in paths if p.rsplit("/")[-1] in wanted})
 
 
 def of_files(files: Mapping[str, str]) -> dict[str, Scored]:
@@ -91,39 +89,38 @@ def of_files(files: Mapping[str, str]) -> dict[str, Scored]:
     files: text by where it is from: params.yaml, dvc.lock, and files of predictions.
     Results of an architecture that params.yaml no longer has are left over, not its.
     """
-    by_name = {PurePosixPath(where).name: where for where in files}
-    lock, given = by_name.get(LOCK.name), by_name.get(params.PARAMS.name)
-    data = data_of(files[lock], lock) if lock else {}
-    known = mapping(files[given], given).get("architectures") if given else None
-    found = {
-        PurePosixPath(where).parent.name: where
-        for where in files
-        if PurePosixPath(where).name == PREDICTIONS
-    }
+    known: dict[str, Any] | None = None
+    data: dict[str, str] = {}
+    predictions = {}
+    for where, text in files.items():
+        match PurePosixPath(where).name:
+            case params.PARAMS.name:
+                known = mapping(text, where).get("architectures")
+            case LOCK.name:
+                data = data_of(text, where)
+            case _:
+                predictions[PurePosixPath(where).parent.name] = where
     return {
-        name: scored(files[where], where, data)
-        for name, where in found.items()
+        name: scored(files[where], where, data.get(name, ""))
+        for name, where in predictions.items()
         if not isinstance(known, dict) or name in known
     }
 
 
-def scored(text: str, where: str, data: dict[str, str]) -> Scored:
+def scored(text: str, where: str, data: str) -> Scored:
     """What a file of predictions says. Raises UserError where it is none."""
+    what_to_do = "make them anew with `dvc repro`"
     with errors.explained(
-        f"{where}: no predictions ({{}}); make them anew with `dvc repro`",
-        ValueError,
-        KeyError,
+        f"{where}: no predictions ({{}}); {what_to_do}", ValueError, KeyError
     ):
         predictions = pd.read_csv(io.StringIO(text))
         label, right = predictions["label"], right_of(predictions)
         if right.empty:
             raise ValueError("no column seed_0")
-        columns = ["label", *(f"seed_{seed}" for seed in right.index)]
-        damaged = [name for name in columns if not is_integer_dtype(predictions[name])]
-        if damaged:
-            raise ValueError(f"{damaged[0]} is not a class in every row")
-    name = PurePosixPath(where).parent.name
-    return Scored(label, right, data.get(name, ""))
+        for name in ("label", *(f"seed_{seed}" for seed in right.index)):
+            if not is_integer_dtype(predictions[name]):
+                raise ValueError(f"{name} is not a class in every row")
+    return Scored(label, right, data)
 
 
 def data_of(lock: str, where: str) -> dict[str, str]:
@@ -145,11 +142,6 @@ def mapping(text: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise errors.UserError(f"{where}: holds no keys; take it from git")
     return found
-
-
-def read_text(path: Path) -> str:
-    """What is no UTF-8 shows as �, which no prediction is."""
-    return path.read_text("utf-8", errors="replace")
 
 
 def report(found: list[Change]) -> str:

@@ -35,8 +35,9 @@ def report(base: str) -> str:
         stale_notebook=verify.STALE_NOTEBOOK if verify.notebook_is_stale() else "",
         what_to_do=verify.WHAT_TO_DO.capitalize(),
         diffs={
-            title: dvc(what, "diff", "--md", start).replace(start, start[:7]).strip()
-            for title, what in (("Params", "params"), ("Metrics", "metrics"))
+            what: dvc(what, "diff", "--md", start).replace(start, start[:7]).strip()
+            for what, files in (("params", "*params.yaml"), ("metrics", "metrics"))
+            if changed(start, files)
         },
         code=changed(start, *CODE),
         **pictures(start),

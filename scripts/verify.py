@@ -4,14 +4,15 @@ Needs neither data nor models nor DVC's cache: what is only not here is told fro
 other than dvc.lock says.
 """
 
-import json
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
 from benchmark.running import cli, errors
-from benchmark.running.repository import dvc
 
 BENCHMARK, NOTEBOOK = Path("dvc.yaml"), Path("notebook/dvc.yaml")
 # What DVC says of a thing that is not here.
@@ -76,8 +77,11 @@ def entries(status: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
 
 def dvc_status(pipeline: Path) -> dict[str, Any]:
     """What `dvc status` says of the stages in this dvc.yaml. Raises UserError."""
-    found: dict[str, Any] = json.loads(dvc("status", "--json", str(pipeline)))
-    return found
+    with (
+        errors.explained("dvc status: {}; run it where dvc.yaml is", DvcException),
+        Repo() as repo,
+    ):
+        return dict(repo.status(targets=[str(pipeline)]))
 
 
 def git_ignores(paths: Iterable[str]) -> set[str]:

@@ -4,9 +4,7 @@
 here; the one without them can be in git.
 """
 
-import base64
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +16,7 @@ from benchmark.reporting.comparison import against_baseline, all_pairs
 from benchmark.reporting.costs import Cost, cost_of
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
-from benchmark.reporting.results import Results, decimal, environment_of, read
+from benchmark.reporting.results import Results, environment_of, read
 from benchmark.reporting.tables import HardImage, hardest
 from benchmark.running import cli, stage
 from benchmark.stats.significance import letters
@@ -29,18 +27,6 @@ CONVOLUTION = {WITHOUT: Path("plots/convolution"), WITH: Path("pictures/convolut
 # Images that most architectures get wrong.
 MOST_IMAGES = {WITHOUT: 12, WITH: 24}
 SCALE = 3
-
-
-@dataclass(frozen=True)
-class Picture:
-    """file: a PNG. says: what it shows, for whoever does not see it."""
-
-    file: bytes
-    says: str
-
-    @property
-    def source(self) -> str:
-        return f"data:image/png;base64,{base64.b64encode(self.file).decode()}"
 
 
 def main(photographs: bool = False) -> None:
@@ -65,10 +51,10 @@ def page(loaded: params.Params, target: Path) -> str:
         wrong=wrong,
         class_names=loaded.data.classes,
         photographs=enlarged(wrong) if target == WITH else {},
-        pictures=pictures(loaded, results, costs, target),
         params=in_yaml(loaded),
         environments=environments(results),
         md5s=dvc_lock.md5s(),
+        pictures=pictures(loaded, results, costs, target),
     )
 
 
@@ -80,64 +66,33 @@ def cost(loaded: params.Params, name: str) -> Cost:
 
 def pictures(
     loaded: params.Params, results: Results, costs: dict[str, Cost], target: Path
-) -> dict[str, Picture]:
-    """Every picture of the report but for single photographs, with what it says."""
+) -> dict[str, bytes]:
+    """Every picture of the report but for single photographs, as PNG."""
     against, found = against_baseline(results), all_pairs(results)
-    best = results.by_accuracy[0]
-    worst = results.by_accuracy[-1]
-    span = (
-        f"from {worst} with {decimal(results.metrics[worst]['val_accuracy'])} to {best} "
-        f"with {decimal(results.metrics[best]['val_accuracy'])}"
-    )
-    apart = [name for name, each in against.items() if each.is_significant]
-    shown = {
-        "ranking": Picture(
-            png(charts.ranking(results, against, found)),
-            f"Validation accuracy of each architecture with its interval, {span}. Other "
-            f"than the baseline by more than noise: {', '.join(apart) or 'none'}.",
-        ),
-        "loss": Picture(
-            png(charts.loss_curves(results)),
-            "Training loss by epoch, a panel an architecture, each seed a line.",
-        ),
-        "cost": Picture(
-            png(report_charts.accuracy_against_cost(results, costs, against)),
-            "Validation accuracy over parameters and over multiply-adds; the table of "
-            "results holds the numbers.",
-        ),
-        "confusion": Picture(
-            png(report_charts.confusion(results, loaded.data.classes)),
-            "For each architecture, how often each class is taken for each.",
-        ),
+    figures = {
+        "ranking": charts.ranking(results, against, found),
+        "loss": charts.loss_curves(results),
+        "cost": report_charts.accuracy_against_cost(results, costs, against),
+        "confusion": report_charts.confusion(results, loaded.data.classes),
     }
     if found:
-        shown["pairs"] = Picture(
-            png(report_charts.pairs(results, found)),
-            "By how many points each architecture is better than each other; the list "
-            "below names those that are more than noise.",
-        )
-    for name, says in (
-        ("filters", "The sixteen 3×3 kernels of the first convolution, as colours."),
-        ("layers", "What each layer gives for one image, and the gradients."),
-    ):
-        shown[name] = Picture((CONVOLUTION[target] / f"{name}.png").read_bytes(), says)
-    return shown
+        figures["pairs"] = report_charts.pairs(results, found)
+    files = {name: CONVOLUTION[target] / f"{name}.png" for name in ("filters", "layers")}
+    return {name: png(figure) for name, figure in figures.items()} | {
+        name: file.read_bytes() for name, file in files.items()
+    }
 
 
-def enlarged(wrong: list[HardImage]) -> dict[int, Picture]:
-    """The photographs by their index."""
-    images, _, names = photographs.load()
+def enlarged(wrong: list[HardImage]) -> dict[int, bytes]:
+    """The photographs by their index, as PNG."""
+    images = photographs.load()[0]
     found = {}
     for each in wrong:
-        pixels = images[each.index].permute(1, 2, 0).numpy()
-        image = Image.fromarray(pixels)
+        image = Image.fromarray(images[each.index].permute(1, 2, 0).numpy())
         image = image.resize([SCALE * s for s in image.size], Image.Resampling.NEAREST)
         buffer = io.BytesIO()
         image.save(buffer, "png", optimize=True)
-        found[each.index] = Picture(
-            buffer.getvalue(),
-            f"validation image {each.index}, of class {names[each.label]}",
-        )
+        found[each.index] = buffer.getvalue()
     return found
 
 

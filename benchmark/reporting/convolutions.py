@@ -1,5 +1,6 @@
 """What a convolution does to an image: sections 8.1 and 8.2 of the chapter, in pictures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from torch import Tensor, nn
+from torchvision.utils import make_grid
 
 from benchmark.reporting.figures import frame
 from benchmark.training.recipe import n_parameters
@@ -72,8 +74,11 @@ def downsampling(image: Tensor) -> Figure:
 
 def parameters() -> Figure:
     """Parameters of a convolution and of a fully connected layer, by image size."""
-    convolution = [n_parameters(nn.Conv2d(3, FEATURES, 3, padding=1))] * len(SIZES)
-    connected = [connected_parameters(side) for side in SIZES]
+    with torch.device("meta"):  # shapes alone: the largest layer has billions
+        convolution = [n_parameters(nn.Conv2d(3, FEATURES, 3, padding=1))] * len(SIZES)
+        connected = [
+            n_parameters(nn.Linear(3 * side**2, FEATURES * side**2)) for side in SIZES
+        ]
     figure, axes = plt.subplots(figsize=(7.5, 4.4))
     for counts, colour, label in (
         (connected, CONNECTED_COLOUR, "fully connected"),
@@ -91,7 +96,7 @@ def parameters() -> Figure:
     axes.set_xlim(right=SIZES[-1] * 4)
     axes.yaxis.set_major_locator(LogLocator(base=1000))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(in_words))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("image")
     axes.set_ylabel("parameters")
     axes.set_title(
@@ -99,21 +104,6 @@ def parameters() -> Figure:
         fontsize=11,
     )
     return figure
-
-
-def in_words(number: float, _place: int | None = None) -> str:
-    """1000 as 1 thousand."""
-    for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
-        if number >= size:
-            return f"{number / size:g}{word}"
-    return f"{number:g}"
-
-
-def connected_parameters(side: int) -> int:
-    """Of a layer from 3×side×side numbers to FEATURES×side×side; too large to build."""
-    inputs, outputs = 3 * side**2, FEATURES * side**2
-    with torch.device("meta"):  # shapes alone
-        return n_parameters(nn.Linear(inputs, outputs))
 
 
 def filters(weight: Tensor) -> Figure:
@@ -192,20 +182,13 @@ def layers(image: Tensor, seen: Mapping[str, Seen], title: str) -> Figure:
 
 def mosaic(values: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """Channels side by side in a square with gaps; a vector as a square of its own."""
-    if values.dim() == 1:
-        values = values[:, None, None]
-    n_channels, height, width = values.shape
-    gap = 1 if height > 1 else 0
-    columns = int(np.ceil(np.sqrt(n_channels)))
-    rows = -(-n_channels // columns)
-    sheet = np.full(
-        (rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan, np.float32
-    )
-    for i, channel in enumerate(values.numpy()):
-        row, column = divmod(i, columns)
-        top, left = row * (height + gap), column * (width + gap)
-        sheet[top : top + height, left : left + width] = channel
-    return sheet
+    channels = values[:, None] if values.dim() > 1 else values[:, None, None, None]
+    gap = 1 if values.dim() > 1 else 0
+    columns = math.ceil(math.sqrt(len(values)))
+    sheet = make_grid(channels, nrow=columns, padding=gap, pad_value=math.nan)[0]
+    # make_grid also puts a gap around the whole.
+    inner = slice(gap, -gap or None)
+    return sheet[inner, inner].numpy()
 
 
 def show(axes: Axes, image: Tensor, title: str, below: str) -> None:

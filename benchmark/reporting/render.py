@@ -1,5 +1,6 @@
 """Pages from templates: Markdown, and the report's HTML."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 def render(template: Path, **values: Any) -> str:
     """The page; what an HTML page shows is escaped.
 
-    In templates, `x | decimal` is .8948, `x | points` is 1.2, `x | count` is 1,234 and
-    `x | percent` is 4.5%.
+    In templates, `x | decimal` is .8948, `x | points` is 1.2, `x | count` is 1,234,
+    `x | percent` is 4.5%, and `x | png` is the address that holds the picture itself.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),
@@ -30,5 +31,6 @@ def render(template: Path, **values: Any) -> str:
         "points": in_points,
         "count": lambda number: f"{number:,.0f}",
         "percent": lambda share: f"{share:.1%}",
+        "png": lambda file: f"data:image/png;base64,{b64encode(file).decode()}",
     }
     return environment.get_template(template.name).render(**values)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.reporting.charts import colour_of
@@ -19,14 +20,11 @@ def accuracy_against_cost(
     """Accuracy with its interval over parameters and over multiply-adds."""
     colour = {name: colour_of(name, against) for name in results.names}
     figure, panels = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True)
-    for axes, of_net, label in (
-        (panels[0], {n: c.parameters for n, c in costs.items()}, "parameters"),
-        (
-            panels[1],
-            {n: c.multiply_adds for n, c in costs.items()},
-            "multiply-adds, an image",
-        ),
+    for axes, what, label in (
+        (panels[0], "parameters", "parameters"),
+        (panels[1], "multiply_adds", "multiply-adds, an image"),
     ):
+        of_net = {name: getattr(cost, what) for name, cost in costs.items()}
         for name in results.names:
             if name in results.intervals:
                 interval = results.intervals[name].interval
@@ -95,33 +93,31 @@ def confusion(results: Results, class_names: Sequence[str]) -> Figure:
 def pairs(results: Results, found: list[Difference]) -> Figure:
     """Each pair: by how many points the row is better; pale where it is only noise."""
     names = results.by_accuracy
-    place = {name: i for i, name in enumerate(names)}
-    points = np.full((len(names),) * 2, np.nan)
+    points = pd.DataFrame(np.nan, names, names)
+    is_real = pd.DataFrame(False, names, names)
     for each in found:
-        i, j = place[each.first], place[each.second]
-        points[i, j], points[j, i] = each.points.mean, -each.points.mean
-    largest = np.nanmax(np.abs(points))
+        for one, other, sign in (
+            (each.first, each.second, 1),
+            (each.second, each.first, -1),
+        ):
+            points.loc[one, other] = sign * each.points.mean
+            is_real.loc[one, other] = each.is_significant
+    largest = np.nanmax(np.abs(points.to_numpy()))
     side = 0.62 * len(names) + 1.6
     figure, axes = plt.subplots(figsize=(side * 1.15, side))
-    real = {(d.first, d.second): d.is_significant for d in found}
-    shown = points.copy()
-    for (i, j), _ in np.ndenumerate(points):
-        pair = names[i], names[j]
-        if not (real.get(pair) or real.get(pair[::-1])):
-            shown[i, j] = np.nan
-    axes.imshow(shown, cmap="RdBu", vmin=-largest, vmax=largest)
-    for (i, j), value in np.ndenumerate(points):
-        if np.isnan(value):
-            continue
-        is_real = not np.isnan(shown[i, j])
-        dark = is_real and abs(value) > 0.6 * largest
-        axes.text(
-            j, i, in_points(value), ha="center", va="center", fontsize=8.5,
-            color="white" if dark else "#222222" if is_real else "#767676",
-            fontweight="bold" if is_real else "normal",
-        )  # fmt: skip
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="left",
-                    rotation_mode="anchor")  # fmt: skip
+    axes.imshow(points.where(is_real), cmap="RdBu", vmin=-largest, vmax=largest)
+    for (i, j), value in np.ndenumerate(points.to_numpy()):
+        if i != j:
+            real = is_real.iat[i, j]
+            dark = real and abs(value) > 0.6 * largest
+            axes.text(
+                j, i, in_points(value), ha="center", va="center", fontsize=8.5,
+                color="white" if dark else "#222222" if real else "#767676",
+                fontweight="bold" if real else "normal",
+            )  # fmt: skip
+    axes.set_xticks(
+        range(len(names)), names, rotation=45, ha="left", rotation_mode="anchor"
+    )
     axes.set_yticks(range(len(names)), names)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

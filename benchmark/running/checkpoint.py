@@ -34,17 +34,9 @@ DIGEST_BYTES = sha256().digest_size
 SECONDS_OF_A_MONTH = 30 * 24 * 3600
 
 # The parts of a Resumable, and what the cell adds.
-PARTS = {
-    "model",
-    "optimizer",
-    "schedule",
-    "order",
-    "cpu_random",
-    "device_random",
-    "environment",
-    "losses",
-    "val_accuracies",
-}
+PARTS = {"model", "optimizer", "schedule", "order", "cpu_random", "device_random"} | {
+    "environment", "losses", "val_accuracies"
+}  # fmt: skip
 State = dict[str, Any]
 
 

@@ -19,7 +19,6 @@ import dask
 import joblib
 from distributed import CancelledError, Client, KilledWorker, as_completed, get_worker
 from distributed.comm.core import CommClosedError
-from torch.nn import functional
 
 from benchmark.running.errors import UserError
 
@@ -58,7 +57,6 @@ def pickled_by_value(*packages: ModuleType) -> Iterator[None]:
 def _run(
     function: Callable[[Task], Result], tasks: Iterable[Task], address: str
 ) -> Iterator[Result]:
-    name_poolings()
     # Pickled here, where an error of pickling is seen, and opened by the worker alone:
     # the scheduler takes apart and packs again whatever is not bytes.
     # The key is like no other, or Dask might answer with an earlier result.
@@ -112,17 +110,6 @@ def attempt(
         return function(task), None
     except UserError as error:
         return None, str(error)
-
-
-def name_poolings() -> None:
-    """Let torch's pooling functions be sent by name.
-
-    They are made by a factory and name themselves as its local function, so they would
-    be sent as copies; pool_first would not know them, and the bytes would be others.
-    """
-    for name, function in vars(functional).items():
-        if getattr(function, "__qualname__", "").startswith("boolean_dispatch."):
-            function.__qualname__ = name
 
 
 def connect(address: str) -> Client:

@@ -62,8 +62,7 @@ class Pipeline:
         targets: Sequence[str] = TARGETS,
     ) -> None:
         self.folder, self.epochs, self.targets = folder / "pipeline", epochs, targets
-        self.logs, self.seen = folder / "logs", folder / "seen"
-        self.logs.mkdir()
+        self.log, self.seen = folder / "log", folder / "seen"
         copy_project(self.folder)
         self.wipe()
         with (self.folder / "architectures/__init__.py").open("a") as file:
@@ -74,12 +73,11 @@ class Pipeline:
 
     def wipe(self) -> None:
         """Go back to where nothing has run; DVC's cache goes too."""
-        for name in (*MADE, ".dvc/cache", ".dvc/tmp"):
+        for name in (*MADE, ".dvc/cache", ".dvc/tmp", self.log, self.seen):
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path)
             path.unlink(missing_ok=True)
-        self.seen.unlink(missing_ok=True)
 
     def run(
         self, kills: Mapping[str, tuple[str, float]]
@@ -92,22 +90,77 @@ class Pipeline:
         landed: list[tuple[str, str]] = []
         began: dict[str, float] = {}
         planned = dict(kills)
-        run = Run(self)
-        while True:
-            while run.goes_on() and run.stage not in planned:
-                began.setdefault(run.stage, time.monotonic())
-            if run.process.returncode == 0:
-                break
-            if run.process.returncode is not None:
-                raise errors.UserError(f"not killed, and yet it stopped: see {run.log}")
-            stage = run.stage
-            how, seconds = planned.pop(stage)
-            time.sleep(seconds)
-            if run.strike(stage, how):
-                landed.append((stage, how))
-                run = Run(self)
+        process = self.start()
+        while self.goes_on(process) or process.returncode:
+            if process.returncode:
+                raise errors.UserError(f"not killed, and yet it stopped: see {self.log}")
+            stage = self.stage
+            began.setdefault(stage, time.monotonic())
+            if stage in planned:
+                how, seconds = planned.pop(stage)
+                time.sleep(seconds)
+                if self.strike(process, stage, how):
+                    landed.append((stage, how))
+                    process = self.start()
         times = [*began.values(), time.monotonic()]
         return landed, {stage: times[i + 1] - times[i] for i, stage in enumerate(began)}
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start `dvc repro`. What an earlier one printed is gone."""
+        # A shell lets what it starts in the background ignore SIGINT, and so do children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        here = str(Path(sys.executable).parent)
+        path = os.pathsep.join([here, os.environ["PATH"]])
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dvc", "repro", *self.targets],
+                cwd=self.folder,
+                env=os.environ | {"PATH": path, "DRILL_SEEN": str(self.seen)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def goes_on(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Whether it still runs, asked every few milliseconds."""
+        try:
+            process.wait(0.01)
+        except subprocess.TimeoutExpired:
+            if time.time() - psutil.Process(process.pid).create_time() < LONGEST_WAIT:
+                return True
+            os.killpg(process.pid, signal.SIGKILL)
+            raise errors.UserError(f"it hangs: see {self.log}") from None
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return False
+
+    @property
+    def stage(self) -> str:
+        """The stage that runs, or the last one that did."""
+        return next(reversed(re.findall(r"Running stage '(.+)'", self.log.read_text())), "")
+
+    def strike(self, process: "subprocess.Popen[bytes]", stage: str, how: str) -> bool:
+        """Kill as told. Whether it landed: in the stage that was meant, and dvc fell."""
+        kind, *name = stage.split("@")
+        command = ["-m", f"stages.{kind}", *name]
+        alive = self.processes()
+        stages = [p for p, line in alive.items() if line[-len(command) :] == command]
+        if self.stage != stage or not stages:
+            return False
+        if how == "all":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif how == "dvc":
+            process.kill()
+        elif how == "interrupt":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            trainers = [p for p, line in alive.items() if "loky" in " ".join(line)]
+            with suppress(psutil.NoSuchProcess):
+                (trainers or stages)[-1].kill()
+        while self.goes_on(process) and self.stage == stage:
+            pass
+        return process.poll() not in (None, 0)
 
     def repeated_epochs(self) -> dict[tuple[str, int], float]:
         """For each training, how many epochs it saw beyond those that it had to."""
@@ -128,89 +181,14 @@ class Pipeline:
             "files": sorted(
                 str(path) for name in MADE for path in (self.folder / name).rglob("*")
             ),
-            "processes": self.processes(),
+            "processes": list(self.processes().values()),
         }
 
-    def processes(self) -> list[list[str]]:
-        """The commands that run in the pipeline's folder."""
-        commands = []
+    def processes(self) -> dict[psutil.Process, list[str]]:
+        """What runs in the pipeline's folder, and the command of each."""
+        found = {}
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.cwd() == str(self.folder):
-                    commands.append(process.cmdline())
-        return commands
-
-
-class Run:
-    """One `dvc repro`."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.log = pipeline.logs / f"{time.monotonic_ns()}.log"
-        # A shell lets what it starts in the background ignore SIGINT, and so do children.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        here = str(Path(sys.executable).parent)
-        path = os.pathsep.join([here, os.environ["PATH"]])
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "dvc", "repro", *pipeline.targets],
-                cwd=pipeline.folder,
-                env=os.environ | {"PATH": path, "DRILL_SEEN": str(pipeline.seen)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.deadline = time.monotonic() + LONGEST_WAIT
-
-    def goes_on(self) -> bool:
-        """Whether it still runs, asked every few milliseconds."""
-        try:
-            time.sleep(0.01)
-        except KeyboardInterrupt:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        if time.monotonic() > self.deadline:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise errors.UserError(f"it hangs: see {self.log}")
-        return self.process.poll() is None
-
-    @property
-    def stage(self) -> str:
-        """The stage that runs, or the last one that did."""
-        return next(reversed(re.findall(r"Running stage '(.+)'", self.log.read_text())), "")
-
-    def strike(self, stage: str, how: str) -> bool:
-        """Kill as told. Whether it landed: in the stage that was meant, and dvc fell."""
-        process = psutil.Process(self.process.pid)
-        kind, *name = stage.split("@")
-        command = ["-m", f"stages.{kind}", *name]
-        stages = [
-            child
-            for child in children(process)
-            if child.cmdline()[-len(command) :] == command
-        ]
-        if self.stage != stage or not stages:
-            return False
-        if how == "all":
-            os.killpg(process.pid, signal.SIGKILL)
-        elif how == "dvc":
-            process.kill()
-        elif how == "interrupt":
-            os.killpg(process.pid, signal.SIGINT)
-        else:
-            trainers = [c for c in children(stages[0]) if "loky" in " ".join(c.cmdline())]
-            with suppress(psutil.NoSuchProcess):
-                (trainers[-1] if trainers else stages[0]).kill()
-        while self.goes_on() and self.stage == stage:
-            pass
-        return self.process.poll() not in (None, 0)
-
-
-def children(process: psutil.Process) -> list[psutil.Process]:
-    """All that the process has started, and those that these have, as far as they live."""
-    found = []
-    with suppress(psutil.NoSuchProcess):
-        for child in process.children(recursive=True):
-            with suppress(psutil.Error):
-                if child.status() != psutil.STATUS_ZOMBIE and child.cmdline():
-                    found.append(child)
-    return found
+                if process.cwd() == str(self.folder) and process.cmdline():
+                    found[process] = process.cmdline()
+        return found
