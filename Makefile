@@ -30,7 +30,7 @@ $(VENV)/.complete: requirements.lock
 check: setup ## Check params.yaml and every net; seconds, leaves nothing
 	@$(BIN)/python -m scripts.check
 
-demo: setup ## The whole pipeline on generated images, without a download: demo/; 4 minutes
+demo: setup ## The whole pipeline on generated images, without a download: demo/; 1 to 2 minutes
 	@$(BIN)/python -m scripts.demo
 
 ##@ The benchmark
@@ -74,7 +74,7 @@ simulate: setup ## How well the intervals hold: docs/significance.md; half an ho
 	@$(BIN)/python -m studies.significance
 
 ##@ Work on it
-test: setup ## All tests, on all cores; 9 minutes on two
+test: setup ## All tests, on all cores; 5 minutes on two
 	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: setup ## The tests that need neither DVC nor other processes; under a minute

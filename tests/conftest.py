@@ -1,17 +1,18 @@
 """What the tests share: small params, small data, and one small run of everything."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import chdir
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from dvc.repo import Repo
 from filelock import FileLock
 from ruamel.yaml import YAML
 
@@ -19,9 +20,11 @@ from benchmark import classes, params
 from benchmark.data import cifar10
 from benchmark.running.files import md5
 from benchmark.running.repository import ANYBODY, copy_project, edit_params
+from benchmark.training import recipe
 from notebook import rows
 from notebook import train as notebook_train
-from scripts.same_bytes import run_in_one_process
+from scripts import verify
+from tests import forks
 
 torch.set_num_threads(1)
 # The tests train here, whatever cluster there is, and whatever runs them.
@@ -63,18 +66,8 @@ COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "comm
 YAML_SAFE = YAML(typ="safe")
 # The longest files first, so that no process is left with one at the end.
 LONGEST = [
-    "runs",
-    "cluster",
-    "every_row",
-    "same_bytes",
-    "faults_dvc",
-    "faults",
-    "pr_report",
-    "kills",
-    "stale",
-    "verify",
-    "demo",
-    "shared_cache",
+    *("runs", "cluster", "kills", "every_row", "same_bytes", "faults_dvc", "faults"),
+    *("one_line", "pr_report", "demo", "shared_cache", "stale", "verify"),
 ]
 
 
@@ -83,20 +76,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
-def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> str:
-    """Run a command with the tests' Python first in PATH; return all it printed."""
+def run(
+    *command: str,
+    cwd: Path,
+    check: bool = True,
+    is_fresh: bool = False,
+    **environment: str,
+) -> str:
+    """Run a command with the tests' Python first in PATH; return all it printed.
+
+    is_fresh: start a new Python, as a user does, instead of forking one (forks.py).
+    """
     here = str(Path(sys.executable).parent)
     path = os.pathsep.join([here, os.environ["PATH"]])
+    env = os.environ | ANYBODY | {"PATH": path, "PYTHONIOENCODING": "utf-8"} | environment
+    module = ["dvc", *command[1:]] if command[0] == "dvc" else command[2:]
+    if command[:2] == ("python", "-m") or command[0] == "dvc":
+        # A fork would wait minutes for joblib's idle processes to end.
+        is_fresh |= env["LOKY_MAX_CPU_COUNT"] != "1"
+        if forks.ARE_POSSIBLE and not is_fresh:
+            code, printed = forks.run(*module, cwd=cwd, environment=env)
+            assert not check or code == 0, printed
+            return printed
+        command = (sys.executable, "-m", *module)
     ran = subprocess.run(
-        [shutil.which(command[0], path=path) or command[0], *command[1:]],
+        command,
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        env=os.environ
-        | ANYBODY
-        | {"PATH": path, "PYTHONIOENCODING": "utf-8"}
-        | environment,
+        env=env,
     )
     assert not check or ran.returncode == 0, ran.stdout
     return ran.stdout
@@ -113,6 +122,31 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), "utf-8")
 
 
+# What tables of tests do to a folder: each gives a function that does it.
+Damage = Callable[[Path], object]
+
+
+def edited(name: str, change: Callable[[str], str]) -> Damage:
+    def do(folder: Path) -> None:
+        path = folder / name
+        path.write_text(change(path.read_text("utf-8")), "utf-8")
+
+    return do
+
+
+def holds(name: str | Path, content: str | bytes) -> Damage:
+    made = content if isinstance(content, bytes) else content.encode()
+    return lambda folder: (folder / name).write_bytes(made)
+
+
+def gone(name: str | Path) -> Damage:
+    return lambda folder: (folder / name).unlink()
+
+
+def changed(key: str, value: object, where: str = ".") -> Damage:
+    return lambda folder: edit_params(folder / where, {key: value})
+
+
 def keep_rows(path: Path, section: str, names: Iterable[str]) -> None:
     """Take all rows but these out of a section of a file of params."""
     yaml = YAML()
@@ -122,44 +156,51 @@ def keep_rows(path: Path, section: str, names: Iterable[str]) -> None:
     yaml.dump(content, path)
 
 
-def make_everything(repository: Path, *but: str) -> None:
-    """Run all stages but these in one process, let DVC take what they made, and commit."""
-    with Repo(str(repository)) as repo:
-        ordered = reversed(list(nx.topological_sort(repo.index.graph)))
-        commands = [s.cmd for s in ordered if not s.addressing.startswith(but or "-")]
-    run_in_one_process(repository, commands)
-    run("dvc", "commit", "-q", "--force", cwd=repository)
-    commit(repository, "a small run")
-
-
 def modified(repository: Path, notebook: bool = False) -> set[str]:
     """The stages that DVC would run because code, params or results changed.
 
     notebook: those of notebook/dvc.yaml too, which `dvc repro` leaves alone.
     """
-
-    def words(entry: object) -> set[str]:
-        if isinstance(entry, dict):
-            return {word for value in entry.values() for word in words(value)}
-        return {str(entry)}
-
-    with Repo(str(repository)) as repo:
-        status = repo.status()
-    changed = set()
-    for stage, entries in status.items():
-        # From another folder, a stage's name starts with the path of dvc.yaml.
-        pipeline, _, name = stage.rpartition(":")
-        if notebook or Path(pipeline).parent.name != "notebook":
-            found = {word for entry in entries for word in words(entry)}
-            if {"changed command", "modified", "new"} & found:
-                changed.add(name)
-    return changed
+    pipelines = [verify.BENCHMARK, *([verify.NOTEBOOK] if notebook else [])]
+    with chdir(repository):
+        found = [verify.told_apart(verify.dvc_status(each))[0] for each in pipelines]
+    stages = {line.split(": ")[0] for lines in found for line in lines}
+    return {stage.rpartition(":")[2] for stage in stages}
 
 
 def ran(printed: str) -> set[str]:
     """The stages that `dvc repro` ran, told from what it printed."""
     lines = printed.splitlines()
     return {line.split("'")[1] for line in lines if line.startswith("Running stage '")}
+
+
+def check_results(name: str, loaded: params.Params, n_val: int) -> None:
+    """Whether what is in git of an architecture, here, belongs together."""
+    folder, training = Path("results") / name, recipe.training_of(loaded, name)
+    seeds = pd.read_csv(folder / "seeds.csv", index_col="seed")
+    curve = pd.read_csv(folder / "loss_curve.csv", index_col="seed")
+    predictions = pd.read_csv(folder / "predictions.csv", index_col="example")
+    assert list(seeds.index) == list(range(training.seeds))
+    assert list(predictions) == ["label", *(f"seed_{seed}" for seed in seeds.index)]
+    assert predictions["label"].value_counts().to_dict() == {0: n_val / 2, 1: n_val / 2}
+    for seed, accuracy in seeds["val_accuracy"].items():
+        right = (predictions[f"seed_{seed}"] == predictions["label"]).mean()
+        assert right == pytest.approx(accuracy)
+        assert list(curve["epoch"][seed]) == list(range(1, training.epochs + 1))
+        # What is scored while training is what validate scores.
+        assert curve["val_accuracy"][seed].iloc[-1] == accuracy
+    net = recipe.build_model(recipe.find(name), 2, recipe.settings_of(loaded, name))
+    assert json.loads(Path(f"metrics/{name}.json").read_text()) == pytest.approx(
+        {
+            "params": recipe.n_parameters(net),
+            "train_accuracy": seeds["train_accuracy"].mean(),
+            "val_accuracy": seeds["val_accuracy"].mean(),
+            "val_accuracy_std": seeds["val_accuracy"].std(),
+        },
+        abs=1e-6,
+    )
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["threads"] == training.threads
 
 
 class RunsCode:
@@ -258,7 +299,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             edit_params(repository, SMALL)
             edit_params(repository / "notebook", {"rows.res_deep.blocks": 2, "seeds": 2})
             edit_params(repository / "notebook", {f"rows.{r}.epochs": 1 for r in FEW[2:]})
-            make_everything(repository)
+            run("dvc", "repro", "dvc.yaml", "notebook/dvc.yaml", cwd=repository)
+            commit(repository, "a small run")
             repository.rename(first)
     repository = tmp_path_factory.mktemp("repository") / "run"
     shutil.copytree(first, repository, symlinks=True)

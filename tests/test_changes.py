@@ -3,28 +3,20 @@
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from benchmark.running.errors import UserError
 from scripts import changes
 from tests.conftest import commit, run
+from tests.test_compare import results_of
 
-N_EXAMPLES, N_SEEDS = 2000, 5
+N_SEEDS = 5
 SEEDS = [f"seed_{seed}" for seed in range(N_SEEDS)]
 
 
 def predictions(threshold, seed):
     """Of a net that is right where an image's difficulty is below the threshold."""
-    hard = np.random.default_rng(0).normal(size=N_EXAMPLES)
-    rest = np.random.default_rng(seed).normal(size=(N_SEEDS, N_EXAMPLES)) * 0.5
-    label = np.arange(N_EXAMPLES) % 2
-    table = pd.DataFrame({"label": label})
-    for name, row in zip(SEEDS, hard + rest < threshold, strict=True):
-        table[name] = np.where(row, label, 1 - label)
-    table.index.name = "example"
-    return table
+    made = results_of({"res": threshold}, N_SEEDS, seed, scatter=0.5).predictions["res"]
+    return made.rename_axis("example")
 
 
 @pytest.fixture
@@ -72,9 +64,8 @@ def test_worse_and_better_predictions_are_more_than_noise(repository):
     assert words["baseline"].startswith("not more than noise (95%: −")
     assert words["res"].startswith("**worse by ")
     assert words["depth"].startswith("**better by ")
-    assert sorted(last.split(". ")[0].removeprefix("More than noise: ").split(", ")) == [
-        "depth", "res",
-    ]  # fmt: skip
+    named = last.split(". ")[0].removeprefix("More than noise: ").split(", ")
+    assert sorted(named) == ["depth", "res"]
 
 
 def test_between_two_commits_whatever_the_workspace_has(repository):
@@ -145,43 +136,6 @@ def test_results_of_a_net_that_params_no_longer_have(repository):
     assert set(words.values()) == {"none: the same answers"}
 
 
-WHOLE = "example,label,seed_0,seed_1\n0,1,1,1\n1,0,1,0\n"
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"<<<<<<< HEAD\n",
-        b"a,b\n1,2\n",
-        b"label\n0\n",
-        WHOLE.replace("1,0,1,0", "1,bird,1,0").encode(),
-        WHOLE.replace("1,0,1,0", "1,0,1,bird").encode(),
-        WHOLE.replace("1,0,1,0", "1,0,1,").encode(),
-        WHOLE.replace("1,0,1,0", "<<<<<<< ours").encode(),
-        WHOLE.replace("1,0,1,0", "1,0,1,\xff").encode("latin-1"),
-    ],
-)
-def test_a_file_that_holds_no_predictions_is_one_line(repository, content):
-    Path("results/res/predictions.csv").write_bytes(WHOLE.encode())
-    assert "res" in said()[0]
-    Path("results/res/predictions.csv").write_bytes(content)
-    with pytest.raises(UserError, match=r"^results/res/predictions.csv: no predictions \("):
-        said()
-    commit(repository)
-    with pytest.raises(UserError, match=r"^HEAD:./results/res/predictions.csv: no predic"):
-        said("HEAD")
-
-
-@pytest.mark.parametrize("file", ["dvc.lock", "params.yaml"])
-@pytest.mark.parametrize("content", ["<<<<<<< ours\na: 1\n", "[1, 2]", "a: ["])
-def test_a_damaged_file_of_yaml_is_one_line(repository, file, content):
-    Path(file).write_text(content)
-    with pytest.raises(UserError, match=rf"^{file}: ") as raised:
-        said()
-    assert "\n" not in str(raised.value)
-
-
 def test_a_lock_that_is_gone_is_told_as_such(repository):
     lock("one")
     commit(repository)
@@ -189,15 +143,3 @@ def test_a_lock_that_is_gone_is_told_as_such(repository):
     assert said()[0]["res"] == (
         "dvc.lock does not say what it was scored on: cannot be compared"
     )
-
-
-def test_nothing_to_compare_is_one_line(repository, monkeypatch):
-    (repository / "elsewhere").mkdir()
-    monkeypatch.chdir(repository / "elsewhere")
-    with pytest.raises(UserError, match=r"^no results/\*/predictions.csv in HEAD or here"):
-        said()
-
-
-def test_a_commit_that_is_not_there_is_one_line(repository):
-    with pytest.raises(UserError, match=r"^git ls-tree .*nowhere.*this clone has"):
-        said("nowhere")

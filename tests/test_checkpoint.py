@@ -195,9 +195,8 @@ def test_another_machine_starts_anew(small_cells, capsys, monkeypatch):
     result, epochs = train(cell)
     assert result["environment"]["torch"] == "3.0"
     assert epochs == [1, 2, 3, 4]
-    assert (
-        "is of another machine, or of another version of torch" in capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert "is of another machine, or of another version of torch" in said
 
 
 HOLD = """

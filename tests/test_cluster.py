@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -68,11 +69,13 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cluster")
 
 
+SCHEDULER = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+
+
 @pytest.fixture(scope="module")
 def scheduler(folder):
     log = folder / "scheduler.log"
-    command = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-    with started(command, folder, log):
+    with started(SCHEDULER, folder, log):
         yield address_in(log)
 
 
@@ -93,6 +96,21 @@ def workers(scheduler, folder, *names, threads=1):
         wait_until(lambda: not client.nthreads())
 
 
+@pytest.fixture(scope="module")
+def two_workers(scheduler, folder):
+    """Two workers for several tests."""
+    with workers(scheduler, folder, "one", "two"):
+        yield
+
+
+@pytest.fixture
+def logged(two_workers, folder):
+    """A function that gives what each of the two has printed since the test began."""
+    logs = {name: folder / f"{name}.log" for name in ("one", "two")}
+    before = {name: len(log.read_text()) for name, log in logs.items()}
+    return lambda: {name: log.read_text()[before[name] :] for name, log in logs.items()}
+
+
 def train(folder, name, check=True, **environment):
     return run(
         "python", "-m", "stages.train", name,
@@ -106,137 +124,109 @@ def cells(name):
     return [dataclasses.replace(cell, checkpoint=None) for cell in found]
 
 
-def files_in(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def by_seed(results):
+    return sorted(results, key=lambda each: each["seed"])
 
 
-def trained_here(name):
-    """The files that the train stage writes of what this process trains."""
-    folder = Path("here") / name
-    stage_train.write(folder, [train_cell(cell) for cell in cells(name)])
-    return files_in(folder)
-
-
-def test_the_same_bytes_as_here(small_data, scheduler, folder):
-    # An own penalty, optimizer and loss.
-    names = ["l1_reg", "l2_reg", "first"]
-    with workers(scheduler, folder, "one", "two"):
-        # Random numbers beside the weights'.
-        printed = train(small_data, "dropout", DASK_SCHEDULER_ADDRESS=scheduler)
-        there = {
-            name: list(cluster.run(train_cell, cells(name), scheduler)) for name in names
-        }
+def test_the_same_bytes_as_here(small_data, scheduler, logged):
+    # Random numbers beside the weights'; an own penalty, optimizer and loss.
+    printed = train(small_data, "dropout", DASK_SCHEDULER_ADDRESS=scheduler)
     assert f"2 tasks for the 2 workers of {scheduler}" in printed
-    here = trained_here("dropout")
-    assert len(here) == 4
-    assert files_in(small_data / "models" / "dropout") == here
-    for name in names:
-        found = sorted(there[name], key=lambda each: each["seed"])
+    assert all("epoch 2/2" in log for log in logged().values())
+    there = small_data / "models/dropout"
+    stage_train.write(Path("here"), [train_cell(cell) for cell in cells("dropout")])
+    files = sorted(path.name for path in Path("here").iterdir())
+    assert len(files) == 4 and sorted(path.name for path in there.iterdir()) == files
+    assert all((there / f).read_bytes() == Path("here", f).read_bytes() for f in files)
+    for name in ("l1_reg", "l2_reg", "first"):
+        found = by_seed(cluster.run(train_cell, cells(name), scheduler))
         assert found == [train_cell(cell) for cell in cells(name)]
     # What this machine's own processes are given goes by name again.
     assert not cloudpickle.list_registry_pickle_by_value()
-    logs = [(folder / f"{worker}.log").read_text() for worker in ("one", "two")]
-    assert all(log.count("epoch 2/2") == 4 for log in logs)
 
 
-def test_a_row_of_the_notebook_too(small_data, scheduler, folder, notebook_cells):
+@pytest.mark.usefixtures("two_workers")
+def test_a_row_of_the_notebook_too(scheduler, notebook_cells):
     # An optimizer and a net that are closures of the notebook's own package.
-    rows = [notebook_cells("width"), notebook_cells("res_deep", blocks=3)]
-    with workers(scheduler, folder, "one", "two"):
-        for made, row in rows:
-            given = [dataclasses.replace(cell, checkpoint=None) for cell in made]
-            train = partial(notebook_train.train_row, row=row)
-            there = list(cluster.run(train, given, scheduler))
-            assert sorted(there, key=lambda each: each["seed"]) == list(map(train, given))
-    assert not cloudpickle.list_registry_pickle_by_value()
+    for made, row in (notebook_cells("width"), notebook_cells("res_deep", blocks=3)):
+        given = [dataclasses.replace(cell, checkpoint=None) for cell in made]
+        train = partial(notebook_train.train_row, row=row)
+        there = by_seed(cluster.run(train, given, scheduler))
+        assert there == list(map(train, given))
 
 
-def test_a_worker_killed_in_the_middle_costs_its_cell_alone(small_data, scheduler, folder):
+@pytest.mark.usefixtures("small_data")
+def test_a_worker_killed_in_the_middle_costs_its_cell_alone(scheduler, logged):
     # Long enough to be seen in the middle.
-    edit_params(small_data, {"train.epochs": 200})
-    with workers(scheduler, folder, "one", "two"), Client(scheduler) as client:
+    given = [cell.with_training(epochs=200) for cell in cells("baseline")]
+    with Client(scheduler) as client, ThreadPoolExecutor(1) as thread:
         pids = client.run(os.getpid)
         named = {w["name"]: a for a, w in client.scheduler_info()["workers"].items()}
-        running = subprocess.Popen(
-            [sys.executable, "-m", "stages.train", "baseline"],
-            cwd=small_data,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "DASK_SCHEDULER_ADDRESS": scheduler},
-        )
-        logs = {name: folder / f"{name}.log" for name in ("one", "two")}
-        try:
-            wait_until(lambda: "epoch 1/" in logs["one"].read_text())
-            os.kill(pids[named["one"]], signal.SIGKILL)
-            assert running.wait(timeout=300) == 0
-        finally:
-            running.kill()
-    assert files_in(small_data / "models" / "baseline") == trained_here("baseline")
-    printed = {name: log.read_text() for name, log in logs.items()}
+        there = thread.submit(lambda: list(cluster.run(train_cell, given, scheduler)))
+        wait_until(lambda: "epoch 1/" in logged()["one"])
+        os.kill(pids[named["one"]], signal.SIGKILL)
+        found = by_seed(there.result(timeout=300))
+        client.wait_for_workers(2, timeout=60)  # as before
+    assert found == list(map(train_cell, given))
+    printed = logged()
     [killed] = re.findall(r"baseline seed (\d): epoch 1/", printed["one"])[:1]
-    other = {"0": "1", "1": "0"}[killed]
     both = "".join(printed.values())
-    assert both.count(f"baseline seed {killed}: epoch 1/") == 2
-    assert both.count(f"baseline seed {other}: epoch 1/") == 1
-    for seed in (killed, other):
+    for seed in ("0", "1"):
+        began = both.count(f"baseline seed {seed}: epoch 1/")
+        assert began == (2 if seed == killed else 1)
         assert both.count(f"baseline seed {seed}: epoch 200/200") == 1
 
 
-def test_a_cell_that_kills_every_worker_is_one_line(scheduler, folder):
+def test_one_line_where_all_cells_go_wrong_at_once(scheduler, two_workers, caplog):
+    def fail(_):
+        raise errors.UserError("no")
+
+    for _ in range(5):
+        with pytest.raises(errors.UserError, match=r"^no$"):
+            list(cluster.run(fail, range(50), scheduler))
+    # By an error that nobody waits for, tornado would print a traceback.
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+@pytest.fixture(scope="module")
+def other_scheduler(folder):
+    log = folder / "other.log"
+    with started(SCHEDULER, folder, log) as process:
+        yield process, address_in(log)
+
+
+def test_a_cell_that_kills_every_worker_is_one_line(other_scheduler, folder):
     def fall(_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with workers(scheduler, folder, "one"), pytest.raises(errors.UserError) as raised:
-        list(cluster.run(fall, ["cell"], scheduler))
+    address = other_scheduler[1]
+    with workers(address, folder, "falls"), pytest.raises(errors.UserError) as raised:
+        list(cluster.run(fall, ["cell"], address))
     assert "but all those workers died" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_worker_of_many_threads_is_refused(small_data, scheduler, folder):
-    with workers(scheduler, folder, "wide", threads=2):
-        printed = train(small_data, "first", False, DASK_SCHEDULER_ADDRESS=scheduler)
+def test_a_worker_of_many_threads_is_refused(small_data, other_scheduler, folder):
+    address = other_scheduler[1]
+    with workers(address, folder, "wide", threads=2):
+        printed = train(small_data, "first", False, DASK_SCHEDULER_ADDRESS=address)
     assert re.search(r"(?m)^error: the Dask worker tcp://\S+ runs 2 tasks in one", printed)
     assert "Traceback" not in printed
     assert not list((small_data / "models").rglob("*.pt"))
 
 
-def test_one_line_where_all_cells_go_wrong_at_once(scheduler, folder, caplog):
-    def fail(_):
-        raise errors.UserError("no")
-
-    with workers(scheduler, folder, "one", "two"):
-        for _ in range(5):
-            with pytest.raises(errors.UserError, match=r"^no$"):
-                list(cluster.run(fail, range(50), scheduler))
-    # By an error that nobody waits for, tornado would print a traceback.
-    assert not [each for each in caplog.records if each.exc_info]
-
-
-def test_a_scheduler_that_goes_away_is_one_line(small_data, folder):
+def test_a_scheduler_that_goes_away_is_one_line(small_data, other_scheduler, folder):
+    process, address = other_scheduler
     edit_params(small_data, {"train.epochs": 1000})
-    log = folder / "gone.log"
-    command = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-    with ExitStack() as running:
-        process = running.enter_context(started(command, folder, log))
-        address = address_in(log)
-        worker = dask("worker", address, "--nthreads", "1", "--no-dashboard")
-        running.enter_context(started(worker, folder, folder / "left.log"))
-        training = subprocess.Popen(
-            [sys.executable, "-m", "stages.train", "first"],
-            cwd=small_data,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            env=os.environ
-            | {
-                "PYTHONPATH": str(ROOT),
-                "DASK_SCHEDULER_ADDRESS": address,
-                "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s",
-            },
-        )
-        try:
-            wait_until(lambda: "epoch 1/" in (folder / "left.log").read_text())
-            process.terminate()
-            _, printed = training.communicate(timeout=120)
-        finally:
-            training.kill()
+    worker = dask("worker", address, "--nthreads", "1", "--no-dashboard")
+    with started(worker, folder, folder / "left.log"), ThreadPoolExecutor(1) as thread:
+        training = thread.submit(
+            train, small_data, "first", False, DASK_SCHEDULER_ADDRESS=address,
+            DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s",
+        )  # fmt: skip
+        wait_until(lambda: "epoch 1/" in (folder / "left.log").read_text())
+        process.terminate()
+        printed = training.result(timeout=120)
     assert f"error: {address}: the Dask scheduler is gone" in printed
     assert "Traceback" not in printed.partition("error: ")[2]
 

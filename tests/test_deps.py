@@ -83,14 +83,3 @@ def test_nets_that_a_stage_makes_are_among_its_deps(name):
 def test_imports_run_one_way():
     """The contracts of pyproject.toml: rooms in layers, and no cycle."""
     assert "0 broken." in run("lint-imports", cwd=ROOT, check=False)
-
-
-PACKAGES = ("architectures", "benchmark", "notebook", "scripts", "stages", "studies")
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_the_inits_hold_a_docstring_and_nothing_else(package):
-    for file in (ROOT / package).rglob("__init__.py"):
-        code = file.read_text("utf-8")
-        assert code.startswith('"""') and code.rstrip().endswith('"""'), file
-        assert code.count('"""') == 2, file

@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 from benchmark import params
-from benchmark.running.errors import UserError
 from benchmark.training.cell import cells
 from studies import elsewhere
 
@@ -18,14 +17,6 @@ def test_a_way_is_used(small_data):
     row = elsewhere.compare(cell, "half as fast", 1, usual, other)
     assert 0 < row["weight"] < 0.1
     assert row["image"] == (usual.predicted != other.predicted).float().mean()
-
-
-@pytest.mark.parametrize(
-    ("architectures", "seeds"), [(["baseline"], 0), (["baseline"], 99), (["x"], 1)]
-)
-def test_what_is_not_there_is_not_trained(workplace, architectures, seeds):
-    with pytest.raises(UserError, match=r"^(--seeds: \d+ of 1 to|x: not in params)"):
-        elsewhere.main(architectures, seeds)
 
 
 def test_the_report():

@@ -1,12 +1,12 @@
 """Every architecture, and the one that the README adds, through every stage once."""
 
-import json
 import re
 
 import pandas as pd
 import pytest
 import torch
 
+import architectures
 from benchmark import params
 from benchmark.data import dataset
 from benchmark.reporting import charts
@@ -19,8 +19,8 @@ from tests.conftest import (
     ARCHITECTURES,
     ROOT,
     SMALL,
+    check_results,
     edit_params,
-    make_everything,
     modified,
     run,
 )
@@ -44,36 +44,20 @@ def repository(tmp_path_factory):
     with (folder / "params.yaml").open("a") as file:
         file.write(readme_example("yaml").replace("mine:", f"{MINE}:"))
     edit_params(folder, SMALL)
-    make_everything(folder, "notebook", "convolve")
+    run("dvc", "repro", "validate", "export", cwd=folder)
     return folder
 
 
 @pytest.fixture
 def here(repository, monkeypatch):
     monkeypatch.chdir(repository)
+    monkeypatch.setattr(architectures, "__path__", [str(repository / "architectures")])
     return repository
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_and_results_are_those_of_the_models(here, name):
-    metrics = json.loads((here / f"metrics/{name}.json").read_text())
-    seeds = pd.read_csv(here / f"results/{name}/seeds.csv", index_col="seed")
-    assert list(seeds.index) == [0, 1]
-    for key in ("train_accuracy", "val_accuracy"):
-        assert metrics[key] == pytest.approx(seeds[key].mean(), abs=1e-6)
-    predictions = pd.read_csv(here / f"results/{name}/predictions.csv")
-    assert list(predictions) == ["example", "label", "seed_0", "seed_1"]
-    for seed in (0, 1):
-        right = (predictions[f"seed_{seed}"] == predictions["label"]).mean()
-        assert right == pytest.approx(seeds["val_accuracy"][seed])
-    curve = pd.read_csv(here / f"results/{name}/loss_curve.csv")
-    assert list(curve) == ["seed", "epoch", "loss", "val_accuracy"]
-    assert len(curve) == 2 * 2
-    # What is scored while training is what validate scores.
-    assert list(curve[curve["epoch"] == 2]["val_accuracy"]) == list(seeds["val_accuracy"])
-    environment = json.loads((here / f"results/{name}/environment.json").read_text())
-    assert environment["torch"] == torch.__version__
-    assert environment["threads"] == 1
+    check_results(name, params.load(), n_val=20)
 
 
 @pytest.mark.parametrize("name", ["baseline", "batch_norm"])
@@ -95,6 +79,7 @@ def test_predictions_are_those_of_the_trained_models(here, monkeypatch, name):
 
 
 def test_it_is_in_tables_pictures_and_report(here):
+    run("dvc", "repro", cwd=here)
     assert modified(here) == set()
     assert not list(here.glob("checkpoints/*"))
     for name in NAMES:
@@ -130,7 +115,7 @@ def test_the_tests_of_all_nets_hold_it_to_what_they_promise(here):
     printed = run(
         *["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", MINE],
         *(f"tests/test_{name}.py" for name in files),
-        cwd=here, PYTHONPATH=str(here),
+        cwd=here,
     )  # fmt: skip
     assert re.search(r"^\d\d passed", printed, re.M), printed
 

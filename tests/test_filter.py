@@ -53,12 +53,17 @@ def test_the_same_bytes_each_time(workplace, official):
     assert dataset.CIFAR2.read_bytes() == first
 
 
-def test_a_file_that_is_not_the_official_one_is_not_read(workplace, official):
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is not the official file"),
+    ],
+)
+def test_a_file_that_is_not_the_official_one_is_not_read(workplace, official, damage, said):
     put(official)
-    other = bytearray(official["data_batch_2"])
-    other[-10] ^= 1
-    (cifar10.FOLDER / "data_batch_2").write_bytes(other)
-    with pytest.raises(errors.UserError, match=r"data_batch_2: is not the official file"):
+    damage(cifar10.FOLDER / "data_batch_2")
+    with pytest.raises(errors.UserError, match=f"data_batch_2: {said}"):
         stage.main()
     assert not dataset.CIFAR2.exists()
 
@@ -89,13 +94,6 @@ def test_a_batch_of_another_form_is_one_line(workplace, ten_classes, entry):
     put(ten_classes)
     edit_params(workplace, {"data.source": "synthetic"})
     with pytest.raises(errors.UserError, match="data_batch_1: is no CIFAR-10 batch file"):
-        stage.main()
-
-
-def test_a_missing_file_is_one_line(workplace, official):
-    put(official)
-    (cifar10.FOLDER / "test_batch").unlink()
-    with pytest.raises(errors.UserError, match=r"test_batch: cannot be read"):
         stage.main()
 
 

@@ -9,34 +9,42 @@ from studies.kills import __main__ as kills
 from studies.kills.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
-EPOCHS = 10
+EPOCHS = 20
 
 
-@pytest.fixture
-def pipeline(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
     """One row, to its training; two seeds side by side."""
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
-    # As in what a shell starts in the background; an interrupt has to land all the same.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    yield Pipeline(tmp_path, EPOCHS, rows=("dropout",), targets=("train@dropout",))
-    signal.signal(signal.SIGINT, before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOKY_MAX_CPU_COUNT", "2")
+        # As a shell does in the background; an interrupt has to land all the same.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        folder = tmp_path_factory.mktemp("kills")
+        yield Pipeline(folder, EPOCHS, rows=("dropout",), targets=("train@dropout",))
+        signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def undisturbed(pipeline):
+    """How long each stage took, and what it left; then all of it is wiped."""
     _, durations = pipeline.run({})
-    return durations, pipeline.state()
+    state = pipeline.state()
+    pipeline.wipe()
+    return durations, state
+
+
+def test_a_stage_is_interrupted(pipeline, undisturbed, monkeypatch):
+    monkeypatch.setattr(pipeline, "targets", ["filter"])
+    seconds = 0.5 * undisturbed[0]["filter"]
+    landed, _ = pipeline.run({"filter": ("interrupt", seconds)})
+    assert landed == [("filter", "interrupt")]
 
 
 def test_kills_leave_no_trace(pipeline, undisturbed):
     durations, expected = undisturbed
-    pipeline.wipe()
-    planned = {
-        "filter": ("dvc", 0.5 * durations["filter"]),
-        "train@dropout": ("interrupt", 0.8 * durations["train@dropout"]),
-    }
-    landed, _ = pipeline.run(planned)
-    assert {how for _, how in landed} == {"dvc", "interrupt"}
+    seconds = 0.8 * durations["train@dropout"]
+    landed, _ = pipeline.run({"train@dropout": ("dvc", seconds)})
+    assert landed == [("train@dropout", "dvc")]
     assert pipeline.state() == expected
     repeated = pipeline.repeated_epochs()
     assert set(repeated) == {("dropout", 0), ("dropout", 1)}

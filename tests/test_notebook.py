@@ -1,6 +1,5 @@
 """The notebook's defects, repeated: each of them, the pipeline, and what is committed."""
 
-import shutil
 from functools import partial
 
 import pytest
@@ -8,14 +7,12 @@ import torch
 from torch import nn
 
 from architectures import batch_norm, l2_reg
-from benchmark import params
-from benchmark.reporting.results import read_json
 from benchmark.running.errors import UserError
 from benchmark.training import recipe, scoring
 from benchmark.training.loop import train
 from notebook import defects, report, rows
 from notebook import train as notebook_train
-from tests.conftest import ARCHITECTURES, ROOT, SMALL_NET, YAML_SAFE, edit_params
+from tests.conftest import ARCHITECTURES, ROOT, SMALL_NET, YAML_SAFE
 
 ROWS = YAML_SAFE.load(ROOT / "notebook/params.yaml")["rows"]
 IMAGES = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -148,50 +145,6 @@ def test_numbers_near_zero_are_flushed_in_a_row_alone():
     assert near_zero()
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        ("rows.width.defects", ["shuffled"], "rows.width.defects.0: 'shuffled'"),
-        ("rows.width.epochs", 0, "rows.width.epochs: 0"),
-        ("rows.width.epoch", 1, "rows.width.epoch: unknown; allowed are architecture, lr"),
-        ("seeds", 1, "seeds: 1"),
-        ("rows.width.architecture", "wide", ".*'wide' is not in params.yaml; there are"),
-        ("rows.width.blocks", 3, "rows.width.blocks: width has none"),
-        ("rows.width.defects", ["shared_block"], "rows.width: shared_block needs a net"),
-    ],
-)
-def test_a_row_that_is_not_allowed_is_one_line(workplace, key, value, said):
-    shutil.copytree(ROOT / "notebook", workplace / "notebook")
-    edit_params(workplace / "notebook", {key: value})
-    with pytest.raises(UserError, match=rf"notebook.params\.yaml: {said}") as raised:
-        rows.load(params.load())
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"seeds: [", "is not valid YAML"),
-        (b"\xff", "is not valid YAML"),
-        (b"", "the file: None is not allowed"),
-        (None, "cannot be read"),
-    ],
-)
-def test_rows_that_are_no_rows_are_one_line(workplace, content, said):
-    (workplace / "notebook").mkdir()
-    if content is not None:
-        (workplace / rows.ROWS).write_bytes(content)
-    with pytest.raises(UserError, match=rf"notebook.params\.yaml: {said}") as raised:
-        rows.load(params.load())
-    assert "\n" not in str(raised.value)
-
-
-def test_an_unknown_row_is_one_line():
-    table = rows.load(params.load(ROOT / "params.yaml"))
-    with pytest.raises(UserError, match=r"^nothing: no row of .* width"):
-        rows.check_name("nothing", table)
-
-
 def test_every_row_is_of_an_architecture_and_every_defect_is_repeated():
     assert {row["architecture"] for row in ROWS.values()} <= set(ARCHITECTURES)
     used = {defect for row in ROWS.values() for defect in row["defects"]}
@@ -230,14 +183,6 @@ def test_seeds_that_scatter_tell_nothing(committed):
         assert each.verdict == said
 
 
-def test_a_result_that_is_no_json_is_one_line(tmp_path):
-    path = tmp_path / "res.json"
-    for content in ("", "<<<<<<< ours", "[1]"):
-        path.write_text(content)
-        with pytest.raises(UserError, match=r"res\.json: .*; take it from git"):
-            read_json(path, "take it from git")
-
-
 def test_what_the_stale_optimizer_and_the_added_penalty_left(committed):
     assert not committed["width"].seeds["weights_moved"].any()
     assert committed["l2_reg"].seeds["loss"].tolist() == pytest.approx(
@@ -255,12 +200,3 @@ def test_only_marked_rows_have_fewer_epochs(committed):
 
 def test_the_page_is_that_of_the_results(committed):
     assert report.REPORT.read_text("utf-8") == report.report(list(committed.values()))
-
-
-def test_the_nets_take_the_settings_of_the_benchmark():
-    loaded = params.load(ROOT / "params.yaml")
-    row = rows.Rows.model_validate(YAML_SAFE.load(ROOT / "notebook/params.yaml")).rows[
-        "res_deep"
-    ]
-    settings = rows.settings_of(row, recipe.settings_of(loaded, "res_deep"))
-    assert settings == {"n_chans": loaded.model.n_chans, "n_blocks": 100}

@@ -125,9 +125,8 @@ THROUGH_DVC = [
 def test_through_dvc(scratch, key, value):
     edit_params(scratch, {key: value})
     printed = run("dvc", "repro", cwd=scratch, check=False)
-    assert (
-        len(re.findall(rf"^error: params.yaml: {re.escape(key)}\b.*", printed, re.M)) == 1
-    )
+    said = re.findall(rf"^error: params.yaml: {re.escape(key)}\b.*", printed, re.M)
+    assert len(said) == 1
     assert "Traceback" not in printed
     changed = run("git", "status", "--porcelain", cwd=scratch).split()[1::2]
     assert changed == ["params.yaml"]

@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.data import dataset
 from benchmark.params import load
-from benchmark.running.files import write_whole
-from benchmark.training import recipe
 from benchmark.training.cell import cells, train_cell
-from stages import export
 from tests.conftest import ROOT, edit_params, run
 
 
@@ -49,16 +45,6 @@ def test_cells_in_any_order(small_data):
     losses = [train_cell(made[seed])["losses"] for seed in (1, 0, 1)]
     torch.set_num_threads(threads)
     assert losses[0] == losses[2] != losses[1]
-
-
-def test_state_dicts_load_with_weights_only_into_a_plain_module(small_data):
-    trained = train_cell(cells(load(), "baseline")[0])
-    write_whole(Path("models/baseline/seed-0.pt"), trained["model"])
-    export.main()
-    state = torch.load("data/birds_vs_airplanes.pt", weights_only=True, map_location="cpu")
-    model = recipe.build_model(recipe.find("baseline"), 2, {})
-    assert model.load_state_dict(state)
-    assert all(tensor.is_contiguous() for tensor in state.values())
 
 
 @pytest.mark.slow
@@ -126,12 +112,3 @@ def test_an_overridden_lr_reaches_the_training(small_data):
     plain = weights("res", {"train.lr": 0.02})
     assert weights("res", {"train.lr": 0.05, "architectures.res.lr": 0.02}) == plain
     assert weights("res", {"architectures.res.lr": 0.05}) != plain
-
-
-def test_images_are_normalized_channel_by_channel(small_data):
-    data = dataset.load([0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
-    images = data.train_images.float() / 255
-    found = data.normalized(data.train_images)
-    for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
-        expected = (images[:, channel] - mean) / std
-        torch.testing.assert_close(found[:, channel], expected)

@@ -41,30 +41,6 @@ def all_at_once():
     return [torch.arange(40)]
 
 
-def test_the_same_steps_as_a_loop_written_out(problem):
-    model, _, images, labels = problem
-    weight, bias = model[1].weight.detach().clone(), model[1].bias.detach().clone()
-    losses = train(problem, epochs=3)
-
-    expected = []
-    order = order_of()
-    for _ in range(3):
-        batch_losses = []
-        for batch in order():
-            weight.requires_grad_()
-            bias.requires_grad_()
-            scores = images[batch].flatten(1) @ weight.T + bias
-            loss = F.cross_entropy(scores, labels[batch])
-            for_weight, for_bias = torch.autograd.grad(loss, [weight, bias])
-            weight = weight.detach() - 0.1 * for_weight
-            bias = bias.detach() - 0.1 * for_bias
-            batch_losses.append(loss.item())
-        expected.append(sum(batch_losses) / len(batch_losses))
-    torch.testing.assert_close(model[1].weight.detach(), weight)
-    torch.testing.assert_close(model[1].bias.detach(), bias)
-    assert losses == pytest.approx(expected, rel=1e-5)
-
-
 def test_no_scalar_is_read_within_an_epoch(problem):
     # Reading one makes a GPU finish all that it was given before it gets more.
     with ScalarsRead() as read:

@@ -1,0 +1,232 @@
+"""What is wrong with a file, a name or a value is one line: what, where, what to do."""
+
+import io
+import re
+import sys
+from functools import partial
+from importlib import invalidate_caches
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import architectures
+from architectures.baseline import Net
+from benchmark import check, params
+from benchmark.reporting.results import read
+from benchmark.running.errors import UserError
+from benchmark.training import state_dict
+from notebook import report as notebook_report
+from notebook import rows
+from notebook import train as notebook_train
+from scripts import changes, pr_report, verify
+from scripts import check as scripts_check
+from stages import convolve, describe, report, train, validate
+from studies import elsewhere
+from tests.conftest import RunsCode, changed, edit_params, edited, gone, holds
+
+CONFLICT = "<<<<<<< ours\n"
+NET = "from torch import nn\nclass Net(nn.Linear):\n def __init__(self, n_classes{}): ..."
+LINEAR = """from torch import nn
+class Net(nn.Module):
+    def __init__(self, n_classes: int, p: float):
+        super().__init__()
+        self.linear = nn.Linear(3072, n_classes)
+    def forward(self, images):
+        {}
+"""
+PREDICTIONS = "example,label,seed_0,seed_1\n0,1,1,1\n1,0,{}\n"
+RES_DEEP = "results/res_deep/predictions.csv"
+
+
+def mine(source, **entry):
+    """A net of one's own, and its entry."""
+
+    def do(folder):
+        holds("architectures/mine.py", source)(folder)
+        given = {"sized_by": "data.classes", "p": 1} | entry
+        edit_params(folder, {"architectures.mine": given})
+
+    return do
+
+
+def without_seed_1(text):
+    return "\n".join(line.rpartition(",")[0] for line in text.splitlines()) + "\n"
+
+
+def labels_turned(text):
+    return re.sub(r"(?m)^(\d+),(\d)", lambda m: f"{m[1]},{1 - int(m[2])}", text)
+
+
+def saved(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+BASELINE, MODEL = Net(n_classes=2), Path("models/baseline/seed-0.pt")
+
+
+def load_rows():
+    rows.load(params.load())
+
+
+def check_params():
+    check.check_nets(params.load())
+
+
+def make_report():
+    report.page(params.load(), report.WITHOUT)
+
+
+def read_all():
+    read(list(params.load().architectures))
+
+
+def nothing(folder):
+    pass
+
+
+against_main = partial(changes.changes, "main")
+TABLE = [
+    # params.yaml, and what it names
+    *(
+        (holds("params.yaml", text), check_params, r"^params\.yaml: ")
+        for text in ("a: [", "a: 1\na: 2", "\x00", "- 1\n- 2", "", "3")
+    ),
+    (gone("params.yaml"), check_params, "^params.yaml: cannot be read"),
+    (mine("class Net(:"), check_params, "mine.py is not valid Python"),
+    (mine("x = 1"), check_params, "mine.py defines no class Net"),
+    (mine("import no_such"), check_params, "mine.py, line 1: ModuleNotFoundError"),
+    (mine(NET.format(", p: 'wide'")), check_params, "something else .*'wide' is not def"),
+    (mine(NET.format(", p: print")), check_params, "something else than int, float"),
+    (mine(NET.format(", p: dict")), check_params, "architectures.mine.p: 1 is not allowed"),
+    (mine(NET.format(", q")), check_params, "architectures.mine.q: missing"),
+    *(
+        (mine(LINEAR.format(statement)), call, f"architectures/mine.py.*{said}")
+        for call in (partial(train.main, "mine"), scripts_check.main)
+        for statement, said in (
+            ("return self.linear(images.flatten(1)).flatten()", r"shape \(2,\); needed is"),
+            ("return [1, 2]", r"scores of shape .*list.*; needed is \(1, 2\)"),
+            (
+                "self.register_buffer('seen', images, persistent=False)\n"
+                "        return self.linear(images.flatten(1))",
+                "seen: a buffer that is not persistent",
+            ),
+            ("return self.linear(images)", "line 7: RuntimeError: .*mat1 and mat2"),
+            ("def (:", "is not valid Python: .*line 7"),
+        )
+    ),
+    (
+        mine(LINEAR.format("return images.flatten(1)[:, :2]").replace("self.linear", "x")),
+        scripts_check.main,
+        "architectures/mine.py: the net has no parameters, so none to train",
+    ),
+    (nothing, partial(train.main, "kite"), r"^kite: not in params\.yaml; .*baseline"),
+    (nothing, partial(validate.main, "kite"), r"^kite: not in params\.yaml; .*baseline"),
+    (nothing, partial(elsewhere.main, ["kite"], 1), r"^kite: not in params\.yaml"),
+    (nothing, partial(elsewhere.main, ["baseline"], 0), "^--seeds: 0 of 1 to 2"),
+    # notebook/params.yaml
+    *(
+        (changed(f"rows.{key}", value, "notebook"), load_rows, f"notebook/params.*{said}")
+        for key, value, said in (
+            ("dropout.defects", ["shuffled"], "rows.dropout.defects.0: 'shuffled'"),
+            ("dropout.epochs", 0, "rows.dropout.epochs: 0"),
+            ("dropout.epoch", 1, "rows.dropout.epoch: unknown; allowed are arch.*, lr"),
+            ("dropout.architecture", "wide", "'wide' is not in params.yaml; there are"),
+            ("dropout.blocks", 3, "rows.dropout.blocks: dropout has none"),
+            ("dropout.defects", ["shared_block"], "rows.dropout: shared_block needs a"),
+        )
+    ),
+    (changed("seeds", 1, "notebook"), load_rows, "notebook/params.*seeds: 1"),
+    (holds(rows.ROWS, "seeds: ["), load_rows, "notebook/params.yaml: is not valid YAML"),
+    (holds(rows.ROWS, b"\xff"), load_rows, "notebook/params.yaml: is not valid YAML"),
+    (holds(rows.ROWS, ""), load_rows, "notebook/params.yaml: the file: None is not all"),
+    (gone(rows.ROWS), load_rows, "notebook/params.yaml: cannot be read"),
+    *(
+        (holds("notebook/results/dropout.json", text), notebook_report.main, "from git")
+        for text in ("", CONFLICT, "[1]")
+    ),
+    (nothing, partial(notebook_train.main, "no_such"), "^no_such: no row of .* dropout"),
+    # dvc.lock and results
+    *(
+        (holds("dvc.lock", text), make_report, r"^dvc\.lock: ")
+        for text in (CONFLICT, "a: [", "[1]", "stages: [1]")
+    ),
+    *(
+        (holds("results/baseline/environment.json", CONFLICT), make, "dvc repro validate@b")
+        for make in (make_report, describe.main)
+    ),
+    (edited(RES_DEEP, without_seed_1), read_all, "^results of res_deep: other seeds or"),
+    (edited(RES_DEEP, labels_turned), read_all, "^results of res_deep: other seeds or"),
+    *(
+        (
+            nothing,
+            partial(state_dict.load, BASELINE, content, MODEL),
+            "seed-0.pt: is not a state",
+        )
+        for content in (
+            b"",
+            state_dict.to_bytes({"weight": torch.zeros(3)}),
+            state_dict.to_bytes(nn.Linear(3072, 2).state_dict()),
+            saved([1, 2]),
+            saved({"weight": RunsCode()}),
+        )
+    ),
+    (
+        nothing,
+        partial(convolve.figures, None, nn.Linear(1, 1), torch.zeros(1), 0, ""),
+        "baseline.py: has no conv1, conv2, fc1, fc2; convolve draws",
+    ),
+    # What is compared with another commit
+    *(
+        (holds(RES_DEEP, content), against_main, rf"^{RES_DEEP}: no predictions \(")
+        for content in (
+            b"",
+            CONFLICT,
+            "a,b\n1,2\n",
+            PREDICTIONS.format("1,bird"),
+            PREDICTIONS.format("1,"),
+            PREDICTIONS.format("bird,1").replace("\n1,0,", "\n1,bird,"),
+            PREDICTIONS.format("1,\xff").encode("latin-1"),
+        )
+    ),
+    *(
+        (holds(file, text), against_main, rf"^{file}: ")
+        for file in ("dvc.lock", "params.yaml")
+        for text in (CONFLICT + "a: 1\n", "[1, 2]", "a: [")
+    ),
+    (nothing, partial(changes.changes, "no_such"), "^git ls-tree .*this clone has"),
+    (nothing, partial(pr_report.report, "no_such"), "a commit that this clone has"),
+    (holds("notebook/params.yaml", "a: ["), partial(pr_report.report, "main"), "^dvc st"),
+    (edited("dvc.yaml", CONFLICT.__add__), verify.main, "^dvc status: .*dvc.yaml"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("damage", "call", "said"), TABLE, ids=[t[2] for t in TABLE])
+def test_it_is_one_line(scratch, monkeypatch, damage, call, said):
+    monkeypatch.chdir(scratch)
+    monkeypatch.setattr(architectures, "__path__", [str(scratch / "architectures")])
+    monkeypatch.delitem(sys.modules, "architectures.mine", raising=False)
+    damage(scratch)
+    invalidate_caches()
+    with pytest.raises(UserError, match=said):
+        call()
+    assert not Path("models/mine").exists() and not Path("it-ran").exists()
+
+
+def test_whatever_a_message_holds_it_stays_one_line():
+    assert str(UserError("a\nb\x1b[2J\u2028é")) == r"a\nb\x1b[2J\u2028é"
+
+
+def test_predictions_of_a_commit_are_named_by_it(tmp_path):
+    with pytest.raises(UserError, match=r"^HEAD:\./results/res/predictions.csv: no pred"):
+        changes.scored("a,b\n1,2\n", "HEAD:./results/res/predictions.csv", "")
+
+
+def test_where_there_is_nothing_it_says_where_to_run_it(scratch, monkeypatch):
+    monkeypatch.chdir(scratch / "docs")
+    with pytest.raises(UserError, match=r"^no results/\*/predictions.csv in HEAD or here"):
+        changes.changes("HEAD")
