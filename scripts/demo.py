@@ -43,9 +43,11 @@ def main() -> None:
         copy = Path(name)
         copy_project(copy)
         edit_params(copy, settings)
+        for folder in ("metrics", "plots", "results"):
+            shutil.rmtree(copy / folder)  # the benchmark's own
         with Repo(name) as repo:
             every = stages(repo)
-        of_benchmark = {name: every[name] for name in every if "notebook" not in name}
+        of_benchmark = {name: every[name] for name in every if "/" not in name}
         run_in_one_process(copy, of_benchmark, is_shown=True)
         shutil.rmtree(DEMO, ignore_errors=True)
         for folder, target in (("plots", DEMO), ("metrics", DEMO / "metrics")):
@@ -53,9 +55,8 @@ def main() -> None:
     print(f"\n{(DEMO / 'results.md').read_text('utf-8')}")
     print("Generated images, few of them, and short trainings: this shows how the pipeline")
     print("works, not which net is better. `make repro` runs the benchmark. The results:")
-    for path in sorted(DEMO.glob("*.*")):
-        print(f"  {path.as_posix()}")
-    print(f"  {DEMO.as_posix()}/metrics/")
+    for path in sorted(DEMO.iterdir()):
+        print(f"  {path.as_posix()}{'/' if path.is_dir() else ''}")
 
 
 if __name__ == "__main__":

@@ -77,11 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def run(
-    *command: str,
-    cwd: Path,
-    check: bool = True,
-    is_fresh: bool = False,
-    **environment: str,
+    *command: str, cwd: Path, check: bool = True, is_fresh: bool = False, **environment: str
 ) -> str:
     """Run a command with the tests' Python first in PATH; return all it printed.
 

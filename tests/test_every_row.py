@@ -11,7 +11,7 @@ from benchmark import params
 from benchmark.data import dataset
 from benchmark.reporting import charts
 from benchmark.reporting.comparison import against_baseline
-from benchmark.reporting.results import read
+from benchmark.reporting.results import environment_of, read
 from benchmark.running.repository import copy_project
 from benchmark.training import recipe, scoring
 from stages import compare
@@ -58,6 +58,7 @@ def here(repository, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_and_results_are_those_of_the_models(here, name):
     check_results(name, params.load(), n_val=20)
+    assert environment_of(name)["torch"] == torch.__version__
 
 
 @pytest.mark.parametrize("name", ["baseline", "batch_norm"])

@@ -48,11 +48,7 @@ def flip(content):
 
 @pytest.mark.parametrize(
     ("name", "damage"),
-    [
-        (MODEL, cut),
-        ("data/cifar2.pt", flip),
-        ("results/baseline/seeds.csv", cut),
-    ],
+    [(MODEL, cut), ("data/cifar2.pt", flip), ("results/baseline/seeds.csv", cut)],
 )
 def test_a_damaged_out_is_made_good(scratch, name, damage):
     path = scratch / name

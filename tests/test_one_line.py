@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from importlib import invalidate_caches
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from architectures.baseline import Net
 from benchmark import check, params
 from benchmark.reporting.results import read
 from benchmark.running.errors import UserError
+from benchmark.running.repository import run_in_one_process
 from benchmark.training import state_dict
 from notebook import report as notebook_report
 from notebook import rows
@@ -200,6 +202,13 @@ TABLE = [
     (nothing, partial(changes.changes, "no_such"), "^git ls-tree .*this clone has"),
     (nothing, partial(pr_report.report, "no_such"), "a commit that this clone has"),
     (holds("notebook/params.yaml", "a: ["), partial(pr_report.report, "main"), "^dvc st"),
+    (
+        nothing,
+        partial(
+            run_in_one_process, Path(), {"x": SimpleNamespace(cmd="python -m no")}, False
+        ),
+        "^a stage failed in .*: No module named no",
+    ),
     (edited("dvc.yaml", CONFLICT.__add__), verify.main, "^dvc status: .*dvc.yaml"),
 ]
 

@@ -24,10 +24,7 @@ def test_models_and_data_are_not_in_git(small_run):
     assert not [name for name in tracked if name.startswith(("data/", "models/", "demo/"))]
 
 
-@pytest.mark.parametrize(
-    "stage",
-    ["train@dropout", "validate@res_deep", "compare"],
-)
+@pytest.mark.parametrize("stage", ["train@dropout", "validate@res_deep", "compare"])
 def test_a_stage_writes_the_same_bytes_again(scratch, stage):
     repro = ["dvc", "repro", "--force", "--single-item", stage]
     assert ran(run(*repro, cwd=scratch, is_fresh=True)) == {stage}

@@ -125,4 +125,4 @@ def run_in_one_process(
     )
     if ran.returncode:
         said = (ran.stderr or "see above").strip().splitlines()
-        raise UserError(f"with the code in {folder.name}: {said[-1]}")
+        raise UserError(f"a stage failed in {folder.name}: {said[-1]}")
