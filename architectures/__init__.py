@@ -1,26 +1,29 @@
-"""One file an architecture. The file is found by its name in params.yaml.
+"""The nets, one per file. params.yaml refers to a file by its name.
 
-A file defines `Net(n_classes, …)`, an nn.Module from images N×3×32×32 to one
-score a class. Where its training differs, it also defines
+The first line of a file's docstring says what the net is, with the section of the book in
+parentheses. The table of results shows it.
 
-    loss(outputs, labels)           in place of cross-entropy,
-    penalty(parameters, …)          a scalar added to the loss,
-    optimizer(parameters, lr, …)    in place of plain SGD,
+A file defines `Net(n_classes, …)`, an nn.Module that maps images, N×3×32×32, to one score
+per class, N×n_classes. If the net trains in a special way, the file can also define
+
+    loss(outputs, labels)           instead of cross-entropy,
+    penalty(parameters, …)          a scalar that is added to the loss,
+    optimizer(parameters, lr, …)    instead of plain SGD,
     schedule(optimizer, steps, …)   an LRScheduler, stepped after each of `steps` batches.
 
-The arguments at … are settings: `n_chans` and `n_blocks` come from `model` in
-params.yaml, where `sized_by` names them, every other one from the
-architecture's own entry. An annotation such as
-`Annotated[float, Interval(ge=0, lt=1)]` is the range that params.yaml is held to.
-`n_classes`, `parameters`, `lr`, `optimizer` and `steps` are given, and are names of no
-setting.
+Here, … stands for further arguments, the settings. `n_chans` and `n_blocks` come from
+`model` in params.yaml if the net's `sized_by` selects them; every other setting comes from
+the net's own entry. An annotation such as `Annotated[float, Interval(ge=0, lt=1)]` limits
+the values that params.yaml may contain. Do not name a setting n_classes, parameters, lr,
+optimizer or steps (the benchmark passes these), nor epochs, batch_size or sized_by (they
+have a fixed meaning in an entry).
 
-The chapter's nets pool after tanh or ReLU; ours pool before, with a quarter of the
-activations left to compute. Both activations keep the order of numbers, so the outputs
-are equal to the bit. So are the gradients, except in a window whose largest numbers have
-the same tanh in float32: there the gradient goes to the larger of them, not to the first.
+The book's nets pool after tanh or ReLU. Ours pool first, except after a skip connection, so
+only a quarter of the activations must be computed. Both functions are increasing, so the
+outputs are equal bit for bit. So are the gradients, except when two numbers in a window
+have the same tanh in float32: then the gradient goes to the larger number instead of the
+first.
 
-All that a net, a loss or a penalty remembers from batch to batch is in the net's
-parameters and buffers, and random numbers are torch's: only those are restored when a
-training that was interrupted is resumed.
+When a training run resumes, the net's parameters and buffers and torch's random number
+generators are restored. Anything else that a net, loss or penalty remembers is lost.
 """

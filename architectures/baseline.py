@@ -1,7 +1,7 @@
-"""The chapter's first convolutional net, in its functional form (8.3.3).
+"""Two convolutions and two fully connected layers (8.3.3).
 
-Two convolutions, each followed by tanh and a pooling that halves the image,
-then two fully connected layers.
+The book's first convolutional net. Each convolution is followed by max pooling, which
+halves height and width, and then by tanh.
 """
 
 import torch
@@ -18,7 +18,7 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         out = torch.tanh(F.max_pool2d(self.conv1(images), 2))
         out = torch.tanh(F.max_pool2d(self.conv2(out), 2))
         out = torch.tanh(self.fc1(out.flatten(1)))

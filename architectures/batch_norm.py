@@ -1,4 +1,4 @@
-"""Width with batch normalization between convolution and tanh (8.5.2)."""
+"""width, with batch normalization after each convolution (8.5.2)."""
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         out = self.conv1_batchnorm(self.conv1(images))
         out = torch.tanh(F.max_pool2d(out, 2))
         out = self.conv2_batchnorm(self.conv2(out))

@@ -1,7 +1,7 @@
-"""Four fully connected layers: the chapter's argument for convolutions.
+"""Four fully connected layers, no convolution (7.2.6).
 
-Every pixel has its own weight, so the net has 3.7 million parameters and does
-not know that a bird is a bird wherever it flies.
+Each pixel has weights of its own. That takes 3.7 million parameters, and a bird that moves
+by one pixel looks like something new.
 """
 
 from torch import Tensor, nn
@@ -22,5 +22,5 @@ class Net(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         return self.layers(images)

@@ -1,4 +1,4 @@
-"""One convolution deeper than width, with ReLU in place of tanh (8.5.3)."""
+"""width, with one more convolution, and ReLU instead of tanh (8.5.3)."""
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         out = torch.relu(F.max_pool2d(self.conv1(images), 2))
         out = torch.relu(F.max_pool2d(self.conv2(out), 2))
         out = torch.relu(F.max_pool2d(self.conv3(out), 2))

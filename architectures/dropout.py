@@ -1,4 +1,4 @@
-"""Width with dropout: whole channels are left out at random (8.5.2)."""
+"""width, with dropout: training zeroes channels at random (8.5.2)."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         out = self.conv1_dropout(torch.tanh(F.max_pool2d(self.conv1(images), 2)))
         out = self.conv2_dropout(torch.tanh(F.max_pool2d(self.conv2(out), 2)))
         out = torch.tanh(self.fc1(out.flatten(1)))

@@ -1,7 +1,7 @@
-"""The first model of chapter 7: one hidden layer, log-probabilities out.
+"""Two fully connected layers, the book's first classifier (7.2.2).
 
-It ends in LogSoftmax, so its loss is the negative log-likelihood; together
-they are the cross-entropy that the other architectures use.
+Its last layer is LogSoftmax and its loss the negative log-likelihood. Together they equal
+the cross-entropy that the other nets use.
 """
 
 from torch import Tensor, nn
@@ -22,5 +22,5 @@ class Net(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Log-probabilities, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to log-probabilities, N×n_classes."""
         return self.layers(images)

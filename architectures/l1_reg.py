@@ -1,7 +1,7 @@
-"""The baseline held by an L1 penalty, λ·Σ|p| over all parameters (8.5.2).
+"""baseline, with an L1 penalty, λ·Σ|w| over all weights (8.5.2).
 
-Where L2 shrinks large weights, L1 pushes every weight towards zero by the same
-amount. The net is the baseline's in its second form, one module a step (8.3.1).
+L2 shrinks large weights most; L1 pushes every weight towards zero by the same amount. The
+net is the baseline written with one module per step (8.3.1).
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         out = self.act1(self.pool1(self.conv1(images)))
         out = self.act2(self.pool2(self.conv2(out)))
         out = self.act3(self.fc1(out.flatten(1)))
@@ -37,5 +37,5 @@ def penalty(
     parameters: Iterable[nn.Parameter],
     l1_lambda: Annotated[float, Interval(ge=0, le=1)],
 ) -> Tensor:
-    """l1_lambda·Σ|p|, a scalar that is added to the loss of each batch."""
+    """Return l1_lambda·Σ|w|, a scalar that is added to the loss of each batch."""
     return l1_lambda * torch.stack([p.abs().sum() for p in parameters]).sum()

@@ -1,8 +1,7 @@
-"""The baseline held by an L2 penalty, λ·Σp² over all parameters (8.5.2).
+"""baseline, with an L2 penalty, λ·Σw² over all weights (8.5.2).
 
-The gradient of λ·p² is 2λ·p, which is what SGD's weight decay of 2λ adds: the
-same steps, with no work for automatic differentiation. The net is the
-baseline's in its first form, nn.Sequential with Flatten (8.2.4).
+The gradient of λ·w² is 2λ·w. SGD with a weight decay of 2λ adds it directly, so autograd
+need not compute it. The net is the baseline written as nn.Sequential (8.2.4).
 """
 
 from collections.abc import Iterable
@@ -30,7 +29,7 @@ class Net(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         return self.layers(images)
 
 
@@ -39,5 +38,5 @@ def optimizer(
     lr: float,
     l2_lambda: Annotated[float, Interval(ge=0, le=1)],
 ) -> torch.optim.Optimizer:
-    """SGD whose weight decay is the gradient of l2_lambda·Σp²."""
+    """Return an SGD optimizer whose weight decay adds the gradient of l2_lambda·Σw²."""
     return torch.optim.SGD(parameters, lr=lr, weight_decay=2 * l2_lambda, fused=True)

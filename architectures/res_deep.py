@@ -1,4 +1,4 @@
-"""A very deep net of residual blocks, each with weights of its own (8.5.3)."""
+"""Many residual blocks (skip connections) with batch norm (8.5.3)."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class ResBlock(nn.Module):
-    """Convolution, batch norm, ReLU, and the input added to the result."""
+    """Convolution, batch norm and ReLU; the input is added to the result."""
 
     def __init__(self, n_chans: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         out = torch.relu(F.max_pool2d(self.conv1(images), 2))
         out = F.max_pool2d(self.resblocks(out), 2)
         out = torch.relu(self.fc1(out.flatten(1)))

@@ -1,4 +1,4 @@
-"""Memory capacity: the baseline with wider convolutions (8.5.1)."""
+"""baseline, with more channels per convolution (8.5.1)."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(32, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, N×n_classes, of images N×3×32×32."""
+        """Map images, N×3×32×32, to logits, N×n_classes."""
         out = torch.tanh(F.max_pool2d(self.conv1(images), 2))
         out = torch.tanh(F.max_pool2d(self.conv2(out), 2))
         out = torch.tanh(self.fc1(out.flatten(1)))

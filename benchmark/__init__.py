@@ -1,1 +1,1 @@
-"""What the stages share: data, training, scoring, and the params."""
+"""Code that the stages share: params, data, training, statistics, reports."""

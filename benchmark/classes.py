@@ -1,4 +1,4 @@
-"""The classes of CIFAR-10, by label, and those that the synthetic images show."""
+"""The classes of CIFAR-10, in the order of their labels, and those we can generate."""
 
 from typing import Literal, get_args
 
@@ -15,4 +15,4 @@ ClassName = Literal[
     "truck",
 ]
 CLASS_NAMES: tuple[str, ...] = get_args(ClassName)
-DRAWN_CLASSES = ("airplane", "bird")
+SYNTHETIC_CLASSES = ("airplane", "bird")

@@ -1,7 +1,4 @@
-"""params.yaml as a typed, frozen schema. It holds no defaults.
-
-`load` raises one line for whatever a user can get wrong, before any work.
-"""
+"""Validate params.yaml. The schema has no defaults: the file must contain every value."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,14 +17,14 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from benchmark.classes import DRAWN_CLASSES, ClassName
+from benchmark.classes import SYNTHETIC_CLASSES, ClassName
 from benchmark.running.errors import UserError, explained
 
 PARAMS = Path("params.yaml")
 ARCHITECTURES = Path("architectures")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-OneAChannel = Field(min_length=3, max_length=3)
+ThreeNumbers = Field(min_length=3, max_length=3)
 
 
 class Section(BaseModel):
@@ -43,15 +40,15 @@ class Synthetic(Section):
 class Data(Section):
     source: Literal["cifar10", "synthetic"]
     classes: Annotated[list[ClassName], Field(min_length=2, max_length=10)]
-    mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], OneAChannel]
-    std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], OneAChannel]
+    mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], ThreeNumbers]
+    std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], ThreeNumbers]
     synthetic: Synthetic
 
     @field_validator("classes")
     @classmethod
     def _distinct(cls, classes: list[str]) -> list[str]:
         if len(set(classes)) < len(classes):
-            raise ValueError("each class can be named only once")
+            raise ValueError("name each class only once")
         return classes
 
 
@@ -75,7 +72,7 @@ OVERRIDABLE = ("lr", "epochs", "batch_size")
 
 
 class Entry(Section):
-    """An architecture's entry; beside sized_by it holds overrides and settings."""
+    """An architecture's entry: sized_by, overrides of `train`, and the net's settings."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Setting] = Field(init=False)
@@ -84,12 +81,12 @@ class Entry(Section):
 
     @property
     def overrides(self) -> dict[str, Setting]:
-        """What the architecture trains with in place of `train`."""
+        """The values that override `train`."""
         return {k: v for k, v in self.__pydantic_extra__.items() if k in OVERRIDABLE}
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """What only the architecture's own file knows."""
+        """The values that go to the architecture's file."""
         return {k: v for k, v in self.__pydantic_extra__.items() if k not in OVERRIDABLE}
 
 
@@ -101,9 +98,9 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS) -> Params:
-    """Read and check params.yaml, in the current directory unless told otherwise.
+    """Read and check params.yaml, by default in the current directory.
 
-    Raises UserError: the first key that is wrong, its value, and what is allowed.
+    Raises UserError with the first wrong key, its value, and what is allowed.
     """
     raw = read_yaml(path)
     try:
@@ -111,49 +108,52 @@ def load(path: Path = PARAMS) -> Params:
         for name, entry in params.architectures.items():
             _check_entry(params, name, entry)
     except ValidationError as error:
-        raise UserError(f"{path}: {in_words(error.errors()[0])}") from None
+        raise UserError(f"{path}: {explain(error.errors()[0])}") from None
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     if "baseline" not in params.architectures:
         raise UserError(
-            f"{path}: architectures: baseline is missing; the others are compared with it"
+            f"{path}: architectures: baseline is missing; all others are compared with it"
         )
-    _check_drawn(path, params.data)
+    _check_synthetic(path, params.data)
     _check_device(path, params.train.device)
     return params
 
 
 def read_yaml(path: Path) -> Any:
-    """What a file of YAML holds. Raises UserError where it cannot be read or is none."""
+    """Read a YAML file. Raises UserError if that fails."""
     with explained(f"{path}: cannot be read ({{}})", OSError):
         return parse_yaml(path.read_bytes(), str(path))
 
 
 def parse_yaml(content: bytes | str, where: str) -> Any:
-    """What YAML holds, wherever it is from. Raises UserError where it is none."""
+    """Parse YAML; `where` names its source. Raises UserError if it is not valid."""
     with explained(
-        f"{where}: is not valid YAML: {{}}", YAMLError, UnicodeDecodeError, ValueError
+        f"{where}: not valid YAML: {{}}", YAMLError, UnicodeDecodeError, ValueError
     ):
-        # The YAML that DVC writes: to PyYAML, 1e-05 would be a string.
+        # The parser that DVC uses. PyYAML would read 1e-05 as a string.
         return YAML(typ="safe").load(content)
 
 
 def _check_entry(params: Params, name: str, entry: Entry) -> None:
-    """Hold an entry against `train`; its file checks its settings (training/recipe.py)."""
+    """Check an entry, except for its settings: see benchmark/check.py."""
     where = f"architectures.{name}"
     file = ARCHITECTURES / f"{name}.py"
+    # The name becomes a module name, so "my-net" is not possible.
     if not name.isidentifier() or not file.is_file():
         known = sorted(p.stem for p in ARCHITECTURES.glob("*.py") if p.stem != "__init__")
-        raise ValueError(f"{where}: there is no {file}; there are {', '.join(known)}")
+        problem = f"there is no {file}" if name.isidentifier() else "not a Python name"
+        raise ValueError(f"{where}: {problem}; choose one of {', '.join(known)}")
     try:
+        # An override has to be allowed in `train`, too.
         Train.model_validate(params.train.model_dump() | entry.overrides)
     except ValidationError as error:
-        raise ValueError(f"{where}.{in_words(error.errors()[0])}") from None
+        raise ValueError(f"{where}.{explain(error.errors()[0])}") from None
 
 
-def in_words(error: ErrorDetails, schema: type[BaseModel] = Params) -> str:
-    """One line of a pydantic error of that schema: the key, the value, what is allowed."""
-    # A union's own branches are named in the path; the user never wrote those.
+def explain(error: ErrorDetails, schema: type[BaseModel] = Params) -> str:
+    """Turn a pydantic error into one line: the key, its value, and what is allowed."""
+    # For a union, the path also names the branch, which the user did not write.
     steps = [str(s) for s in error["loc"] if s not in ("int", "float")]
     key = ".".join(steps) or "the file"
     if error["type"] == "missing":
@@ -175,34 +175,34 @@ def _siblings(loc: tuple[int | str, ...], schema: type[BaseModel]) -> str:
             section = section.model_fields[str(step)].annotation
         else:
             *_, section = get_args(section)
-    return f"allowed are {', '.join(section.model_fields)}"
+    return f"the allowed keys are {', '.join(section.model_fields)}"
 
 
-def _check_drawn(path: Path, data: Data) -> None:
-    if data.source == "synthetic" and not set(data.classes) <= set(DRAWN_CLASSES):
+def _check_synthetic(path: Path, data: Data) -> None:
+    if data.source == "synthetic" and not set(data.classes) <= set(SYNTHETIC_CLASSES):
         raise UserError(
             f"{path}: data.classes: {data.classes}, but data.source is synthetic, "
-            f"and only {' and '.join(DRAWN_CLASSES)} are drawn"
+            f"which has only {' and '.join(SYNTHETIC_CLASSES)}"
         )
 
 
 def _check_device(path: Path, device: str) -> None:
     if device not in ("cuda", "mps"):
         return
-    import torch  # slow, so only where a device has to be looked for
+    import torch  # slow, so import it only if a device is named
 
     available = (
         torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
     )
     if not available:
         raise UserError(
-            f"{path}: train.device: {device!r}, but there is none on this machine; "
+            f"{path}: train.device: {device!r} is not available on this machine; "
             "use cpu or auto"
         )
 
 
 def check_name(name: str, params: Params) -> None:
-    """Raises UserError where `name` is no architecture of params.yaml."""
+    """Raise UserError if params.yaml has no architecture called `name`."""
     if name not in params.architectures:
         known = ", ".join(params.architectures)
-        raise UserError(f"{name}: not in {PARAMS}; there are {known}")
+        raise UserError(f"{name}: not in {PARAMS}; choose one of {known}")

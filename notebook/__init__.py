@@ -1,1 +1,1 @@
-"""The notebook as it was printed: its defects, repeated by what the one loop is given."""
+"""Reproduce the notebook, including its defects, with the benchmark's training loop."""

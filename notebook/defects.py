@@ -1,7 +1,8 @@
-"""What the notebook does that it does not mean to: each defect, as a thing to be passed.
+"""The notebook's defects, each in a form that the benchmark's own code accepts.
 
-The training loop is the benchmark's own. An architecture is given another optimizer,
-penalty or net; the loop another order of batches; the score another mode.
+Three replace an architecture's optimizer, penalty or net, one keeps the images in a fixed
+order, and one changes the mode in which a net is scored. The sixth, batches_outside, is in
+notebook/train.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,17 +16,17 @@ from benchmark.training.recipe import Architecture, plain_sgd
 
 
 def stale_optimizer(architecture: Architecture) -> Architecture:
-    """The optimizer holds the parameters of a model that was made before this one."""
+    """The optimizer updates copies of the weights, so the model itself never changes."""
 
     def optimizer(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        of_another = [nn.Parameter(each.detach().clone()) for each in parameters]
-        return plain_sgd(of_another, lr)
+        copies = [nn.Parameter(p.detach().clone()) for p in parameters]
+        return plain_sgd(copies, lr)
 
     return replace(architecture, optimizer=optimizer)
 
 
 def added_penalty(architecture: Architecture) -> Architecture:
-    """`loss + λ + Σp²`, where `loss + λ * Σp²` was meant; λ is .001."""
+    """`loss + λ + Σw²` instead of `loss + λ * Σw²`; λ is .001."""
 
     def penalty(parameters: Iterable[nn.Parameter]) -> Tensor:
         return 0.001 + torch.stack([p.square().sum() for p in parameters]).sum()
@@ -34,7 +35,7 @@ def added_penalty(architecture: Architecture) -> Architecture:
 
 
 def shared_block(architecture: Architecture) -> Architecture:
-    """`n_blocks * [ResBlock()]`: one block, passed n_blocks times."""
+    """`n_blocks * [ResBlock()]`: the same block, n_blocks times."""
 
     def net(n_classes: int, n_chans: int, n_blocks: int) -> nn.Module:
         model: Any = architecture.net(n_classes=n_classes, n_chans=n_chans, n_blocks=1)
@@ -44,9 +45,9 @@ def shared_block(architecture: Architecture) -> Architecture:
     return replace(architecture, net=net)
 
 
-# The defects that an architecture has; the others are in how it is trained and scored.
-OF_ARCHITECTURE: dict[str, Callable[[Architecture], Architecture]] = {
-    each.__name__: each for each in (stale_optimizer, added_penalty, shared_block)
+# Defects of an architecture. The others concern training and scoring.
+IN_ARCHITECTURE: dict[str, Callable[[Architecture], Architecture]] = {
+    defect.__name__: defect for defect in (stale_optimizer, added_penalty, shared_block)
 }
 
 
@@ -56,24 +57,24 @@ def fixed_order(
     _generator: torch.Generator,
     device: torch.device,
 ) -> Callable[[], Iterable[Tensor]]:
-    """An order for the loop: every epoch the images as they are stored, never shuffled."""
+    """Return a `batches` function for the training loop. It never shuffles the images."""
     return lambda: torch.arange(n_images, device=device).split(batch_size)
 
 
 @torch.no_grad()
 def predict_in_train_mode(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """The predicted class of each image, without `model.eval()`.
+    """Predict the class of each image without `model.eval()`.
 
-    Dropout is on, batch norm takes the statistics of each batch, and its running
-    statistics move as it scores.
+    Dropout is on. Batch norm uses the statistics of each batch and updates its running
+    statistics while it predicts.
     """
     model.train()
     return torch.cat([model(batch).argmax(dim=1) for batch in images.split(batch_size)])
 
 
 def without_flatten(model: nn.Sequential, images: Tensor) -> str:
-    """What torch says where no nn.Flatten stands before the first nn.Linear."""
-    layers = [each for each in model if not isinstance(each, nn.Flatten)]
+    """Return torch's error message for the model without nn.Flatten, or an empty string."""
+    layers = [layer for layer in model if not isinstance(layer, nn.Flatten)]
     try:
         nn.Sequential(*layers)(images)
     except RuntimeError as error:
@@ -81,7 +82,7 @@ def without_flatten(model: nn.Sequential, images: Tensor) -> str:
     return ""
 
 
-def parts(model: nn.Module) -> Iterator[tuple[str, bytes]]:
-    """Every parameter's name and bytes, to tell whether training has moved any."""
+def named_bytes(model: nn.Module) -> Iterator[tuple[str, bytes]]:
+    """Yield every parameter's name and bytes, to check whether training changed any."""
     for name, parameter in model.named_parameters():
         yield name, parameter.detach().contiguous().numpy().tobytes()

@@ -1,4 +1,4 @@
-"""Hold the rows against what the notebook printed, and against the mended runs."""
+"""Compare the reproduced rows with the published numbers: docs/notebook.md."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,24 +19,27 @@ from notebook.rows import Row
 
 REPORT = Path("docs/notebook.md")
 RESULTS = Path("notebook/results")
-PRINTED = Path(__file__).with_name("printed.csv")
-# A printed value this close to the mean counts as the same, as does one in the interval.
+PUBLISHED = Path(__file__).with_name("published.csv")
+# A published accuracy this close to the mean counts as reproduced.
 CLOSE = 0.025
 # The accuracy of guessing.
 CHANCE = 0.5
-# What the notebook trains each net for.
+# The number of epochs in the notebook.
 EPOCHS = 100
 
 
 @dataclass(frozen=True)
-class Repeated:
-    """One row: printed and loss as printed; mended: val accuracy of the benchmark."""
+class Reproduction:
+    """A row of the notebook's table, and our results for it.
+
+    published: val and loss, or empty. fixed: the benchmark's accuracy, without the defects.
+    """
 
     name: str
     row: Row
     seeds: pd.DataFrame
-    printed: Mapping[str, float]
-    mended: float
+    published: Mapping[str, float]
+    fixed: float
 
     @property
     def mean(self) -> float:
@@ -44,9 +47,9 @@ class Repeated:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where one more run would be, with 95%: mean ± t·s·√(1 + 1/n).
+        """The 95% prediction interval for one more seed: mean ± t·s·√(1 + 1/n).
 
-        On the same images, so only seeds count.
+        The images are the same, so only the seeds are random.
         """
         values = self.seeds["val_accuracy"]
         n = len(values)
@@ -54,77 +57,80 @@ class Repeated:
         return max(0.0, self.mean - half), min(1.0, self.mean + half)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it has the notebook's number of epochs; else the page says so."""
+    def is_complete(self) -> bool:
+        """Whether it has the notebook's number of epochs. If not, the page says so."""
         return self.row.epochs >= EPOCHS
 
     @property
     def is_close(self) -> bool:
-        return abs(self.printed["val"] - self.mean) <= CLOSE
+        return abs(self.published["val"] - self.mean) <= CLOSE
 
     @property
     def is_telling(self) -> bool:
-        """Whether a printed value could be wrong: with both chance and the mended value
-        in the interval, nothing that a run may give is outside.
+        """False if the interval contains both chance and the fixed value.
+
+        Then no published value could contradict us.
         """
         low, high = self.interval
-        return not (low <= CHANCE and self.mended <= high)
+        return not (low <= CHANCE and self.fixed <= high)
 
     @property
     def is_reproduced(self) -> bool:
         low, high = self.interval
-        is_inside = low <= self.printed["val"] <= high
+        is_inside = low <= self.published["val"] <= high
         return self.is_close or (self.is_telling and is_inside)
 
     @property
     def verdict(self) -> str:
-        if not self.printed:
-            return "not run there"
-        said = "yes"
+        if not self.published:
+            return "not published"
+        answer = "yes"
         if not self.is_reproduced:
-            said = "**no**" if self.is_telling else "cannot be told"
-        return said if self.is_whole else f"{said}, after {self.row.epochs} epochs"
+            answer = "**no**" if self.is_telling else "cannot tell"
+        return answer if self.is_complete else f"{answer}, after {self.row.epochs} epochs"
 
     @property
-    def seen(self) -> list[str]:
-        """What of the explanation was seen in the trained models."""
+    def evidence(self) -> list[str]:
+        """Facts about the trained models that confirm the explanation."""
         seeds, epochs = self.seeds, self.row.epochs
         facts = {
-            f"after {epochs} epochs the weights of {len(seeds)} of {len(seeds)} seeds are "
-            "those of their initialization, to the byte": not seeds["weights_moved"].any(),
-            f"asked for {epochs} epochs, it trained {seeds['epochs_trained'].iloc[0]}": (
+            f"after {epochs} epochs, the weights of all {len(seeds)} seeds still equal "
+            "their initial weights, byte for byte": not seeds["weights_moved"].any(),
+            f"it trained for only {seeds['epochs_trained'].iloc[0]} of {epochs} epochs": (
                 seeds["epochs_trained"] < epochs
             ).all(),
-            f"with {self.row.blocks} blocks it has {seeds['parameters'].iloc[0]:,} "
-            "parameters, as with one": "shared_block" in self.row.defects,
+            f"with {self.row.blocks} blocks, it has {seeds['parameters'].iloc[0]:,} "
+            "parameters, as many as with one block": "shared_block" in self.row.defects,
         }
-        return [fact for fact, is_seen in facts.items() if is_seen]
+        return [fact for fact, is_true in facts.items() if is_true]
 
 
 def main() -> None:
     stage.write(REPORT, report(read()))
 
 
-def read() -> list[Repeated]:
-    printed = pd.read_csv(PRINTED, index_col="row").to_dict("index")
-    found = []
+def read() -> list[Reproduction]:
+    published = pd.read_csv(PUBLISHED, index_col="row").to_dict("index")
+    reproductions = []
     for name, row in rows.load(params.load()).rows.items():
-        result = read_json(RESULTS / f"{name}.json", "take it from git")
-        mended = name if (METRICS / f"{name}.json").is_file() else row.architecture
-        metrics = read_json(METRICS / f"{mended}.json", "take it from git")
-        values = {str(key): value for key, value in printed.get(name, {}).items()}
+        result = read_json(RESULTS / f"{name}.json", "restore it with git")
+        net = name if (METRICS / f"{name}.json").is_file() else row.architecture
+        metrics = read_json(METRICS / f"{net}.json", "restore it with git")
+        values = {str(key): value for key, value in published.get(name, {}).items()}
         seeds = pd.DataFrame(result["seeds"])
-        found.append(Repeated(name, row, seeds, values, metrics["val_accuracy"]))
-    return found
+        reproductions.append(
+            Reproduction(name, row, seeds, values, metrics["val_accuracy"])
+        )
+    return reproductions
 
 
-def report(found: list[Repeated]) -> str:
-    """The page, as Markdown."""
+def report(reproductions: list[Reproduction]) -> str:
+    """Render the page as Markdown."""
     return render(
         Path(__file__).with_name("report.md.jinja"),
-        rows=found,
-        printed=[each for each in found if each.printed],
-        short=[each for each in found if not each.is_whole],
+        rows=reproductions,
+        published=[row for row in reproductions if row.published],
+        shorter=[row for row in reproductions if not row.is_complete],
         close=CLOSE,
         epochs=EPOCHS,
         message_without_flatten=message_without_flatten(),

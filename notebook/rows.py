@@ -1,4 +1,4 @@
-"""notebook/params.yaml as a typed, frozen schema."""
+"""Validate notebook/params.yaml."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,41 +35,42 @@ class Rows(Section):
 
 
 def load(loaded: params.Params) -> Rows:
-    """Read and check the rows. Raises UserError: the key that is wrong, and why.
+    """Read and check the rows. Raises UserError with the first wrong key and the reason.
 
-    loaded: the benchmark's params, which say which architectures there are.
+    loaded: the benchmark's params, which contain the architectures.
     """
     raw = params.read_yaml(ROWS)
     try:
         table = Rows.model_validate(raw)
     except ValidationError as error:
-        raise UserError(f"{ROWS}: {params.in_words(error.errors()[0], Rows)}") from None
+        raise UserError(f"{ROWS}: {params.explain(error.errors()[0], Rows)}") from None
     for name, row in table.rows.items():
         _check(f"{ROWS}: rows.{name}", row, loaded)
     return table
 
 
 def _check(where: str, row: Row, loaded: params.Params) -> None:
-    """Hold a row against the architectures of params.yaml."""
+    """Compare a row with the architectures in params.yaml."""
     if row.architecture not in loaded.architectures:
         known = ", ".join(loaded.architectures)
         raise UserError(
             f"{where}.architecture: {row.architecture!r} is not in {params.PARAMS}; "
-            f"there are {known}"
+            f"choose one of {known}"
         )
     takes_blocks = loaded.architectures[row.architecture].sized_by == "model"
     if not takes_blocks and row.blocks:
-        raise UserError(f"{where}.blocks: {row.architecture} has none; take the key out")
+        raise UserError(f"{where}.blocks: {row.architecture} has no blocks; remove the key")
     if not (takes_blocks and row.blocks) and "shared_block" in row.defects:
-        raise UserError(f"{where}: shared_block needs a net with blocks, and their number")
+        raise UserError(f"{where}: shared_block requires a net with blocks, and `blocks`")
 
 
 def check_name(name: str, table: Rows) -> None:
-    """Raises UserError where `name` is no row."""
+    """Raise UserError if no row is called `name`."""
     if name not in table.rows:
-        raise UserError(f"{name}: no row of {ROWS}; there are {', '.join(table.rows)}")
+        known = ", ".join(table.rows)
+        raise UserError(f"{name}: not a row of {ROWS}; choose one of {known}")
 
 
 def settings_of(row: Row, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the row's net: the benchmark's, with the row's number of blocks."""
+    """Return the benchmark's settings for a net, with the row's number of blocks."""
     return settings | ({"n_blocks": row.blocks} if row.blocks else {})

@@ -1,4 +1,4 @@
-"""Train a row of the notebook's table, every seed: notebook/results/<row>.json."""
+"""Train a row of the notebook's table with every seed: notebook/results/<row>.json."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from benchmark.data import dataset
 from benchmark.running import checkpoint, cli, errors, stage, workers
 from benchmark.training import recipe
 from benchmark.training.cell import CODE, Cell, fit
-from benchmark.training.loop import shuffled
+from benchmark.training.loop import shuffled_batches
 from benchmark.training.scoring import accuracy, predict
 from notebook import defects, rows
 from notebook.rows import Row
@@ -28,9 +28,11 @@ def main(row: str) -> None:
     loaded = params.load()
     table = rows.load(loaded)
     rows.check_name(row, table)
-    made = cells(loaded, table, row)
+    row_cells = cells(loaded, table, row)
     train = partial(train_row, row=table.rows[row])
-    trained = sorted(workers.run(train, made, 1), key=lambda each: each["seed"])
+    trained = sorted(
+        workers.map_tasks(train, row_cells, 1), key=lambda result: result["seed"]
+    )
     result = {
         "row": row,
         "epochs": table.rows[row].epochs,
@@ -38,25 +40,25 @@ def main(row: str) -> None:
         "seeds": trained,
     }
     stage.write(RESULTS / f"{row}.json", json.dumps(result, indent=2) + "\n")
-    checkpoint.discard(cell.checkpoint for cell in made)
+    checkpoint.discard(cell.checkpoint for cell in row_cells)
 
 
 def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
-    """A row's cells, one a seed, with the defects of its net, optimizer and penalty."""
+    """Return a row's cells, one per seed, with the defects in its architecture."""
     row = table.rows[name]
     data = dataset.load(loaded.data.mean, loaded.data.std)
-    architecture = recipe.find(row.architecture)
+    architecture = recipe.load_architecture(row.architecture)
     settings = rows.settings_of(row, recipe.settings_of(loaded, row.architecture))
-    what = {"row": row.model_dump(), "settings": settings, **vars(data)}
-    own = (Path(each.__file__ or "") for each in (defects, rows))
+    values = {"row": row.model_dump(), "settings": settings, **vars(data)}
+    own = (Path(module.__file__ or "") for module in (defects, rows))
     code = [*CODE, Path(architecture.file), *own, Path(__file__)]
     for defect in row.defects:
-        if defect in defects.OF_ARCHITECTURE:
-            architecture = defects.OF_ARCHITECTURE[defect](architecture)
+        if defect in defects.IN_ARCHITECTURE:
+            architecture = defects.IN_ARCHITECTURE[defect](architecture)
     training = loaded.train.model_copy(
         update={
             "lr": row.lr,
-            # Where the loop over batches stands after that over epochs, it runs once.
+            # If the batch loop comes after the epoch loop, each batch is used only once.
             "epochs": 1 if "batches_outside" in row.defects else row.epochs,
             "batch_size": BATCH_SIZE,
             "threads": 1,
@@ -71,17 +73,17 @@ def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
             seed,
             training,
             data,
-            checkpoint.path_of(f"notebook-{name}-seed-{seed}", what, code),
+            checkpoint.path_of(f"notebook-{name}-seed-{seed}", values, code),
         )
         for seed in range(table.seeds)
     ]
 
 
 def train_row(cell: Cell, row: Row) -> dict[str, Any]:
-    """Train one seed of a row and score it as the notebook does, and in eval mode."""
+    """Train one seed of a row. Score it both as the notebook does and in eval mode."""
     with (
-        checkpoint.held(cell.checkpoint, str(cell)),
-        errors.naming(str(cell)),
+        checkpoint.locked(cell.checkpoint, str(cell)),
+        errors.blame_architecture(str(cell)),
         flushed_denormals(),
     ):
         return _train_row(cell, row)
@@ -89,9 +91,9 @@ def train_row(cell: Cell, row: Row) -> dict[str, Any]:
 
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Numbers below 1e-38 are 0 here: the added penalty makes all weights that small.
+    """Treat numbers smaller than 1e-38 in magnitude as 0 inside this context.
 
-    A processor is ten times slower with them.
+    The added penalty makes all weights that small, which slows a processor down tenfold.
     """
     torch.set_flush_denormal(True)
     try:
@@ -101,21 +103,21 @@ def flushed_denormals() -> Iterator[None]:
 
 
 def _train_row(cell: Cell, row: Row) -> dict[str, Any]:
-    batches = defects.fixed_order if "fixed_order" in row.defects else shuffled
-    trained = fit(cell, batches)
-    model, penalty = trained.recipe.model, trained.recipe.penalty
+    is_fixed = "fixed_order" in row.defects
+    trained = fit(cell, defects.fixed_order if is_fixed else shuffled_batches)
+    model, penalty = trained.setup.model, trained.setup.penalty
     data = cell.data
-    # In eval mode first: to score in train mode moves batch norm's statistics.
+    # Eval mode first, because scoring in train mode changes batch norm's statistics.
     in_eval_mode = accuracy(predict(model, trained.val_images), data.val_labels)
     score = predict
     if "scored_in_train_mode" in row.defects:
         score = partial(defects.predict_in_train_mode, batch_size=BATCH_SIZE)
-    # The training images first, as the notebook does, for the same reason.
+    # For the same reason, the training images first, as in the notebook.
     train_accuracy = accuracy(score(model, trained.images), data.train_labels)
     val_accuracy = accuracy(score(model, trained.val_images), data.val_labels)
-    final = dict(defects.parts(model))
-    # Last, for to draw the weights once more sets torch's seed.
-    initial = recipe.assemble(
+    final = dict(defects.named_bytes(model))
+    # Last, because this sets torch's seed.
+    initial = recipe.build_training(
         cell.architecture, len(data.class_names), cell.settings, row.lr, cell.seed
     ).model
     return {
@@ -123,13 +125,13 @@ def _train_row(cell: Cell, row: Row) -> dict[str, Any]:
         "train_accuracy": train_accuracy,
         "val_accuracy": val_accuracy,
         "val_accuracy_in_eval_mode": in_eval_mode,
-        # The notebook prints what it minimizes, the penalty with it.
+        # The notebook prints the loss with its penalty.
         "loss": trained.losses[-1] + (penalty().item() if penalty else 0.0),
         "epochs_trained": cell.training.epochs,
-        "weights_moved": final != dict(defects.parts(initial)),
+        "weights_moved": final != dict(defects.named_bytes(initial)),
         "parameters": recipe.n_parameters(model),
     }
 
 
 if __name__ == "__main__":
-    stage.run(main, cli.argument("row", help="its name in notebook/params.yaml"))
+    stage.run(main, cli.argument("row", help="a name under rows in notebook/params.yaml"))

@@ -1,1 +1,1 @@
-"""Helpers that the Makefile calls; none is a stage."""
+"""Commands of the Makefile that are not stages."""

@@ -1,7 +1,7 @@
-"""Say for each architecture whether its accuracy changed by more than noise.
+"""Test for each net whether its accuracy really changed.
 
-Compares the predictions in the workspace, or in a commit, with those of another commit.
-Both are in git, so neither data nor models nor DVC's cache are needed.
+Compares the predictions in the workspace, or in a commit, with the predictions in BASE. All
+of them are in git, so this needs no data, no models and no DVC cache.
 """
 
 import io
@@ -19,29 +19,33 @@ from benchmark.reporting.render import render
 from benchmark.reporting.results import RESULTS
 from benchmark.running import cli, errors
 from benchmark.running.repository import git
-from benchmark.stats.significance import Difference, differences, in_points
-from benchmark.stats.uncertainty import right_of
+from benchmark.stats.significance import Difference, differences, format_points
+from benchmark.stats.uncertainty import correctness_matrix
 
 PREDICTIONS = "predictions.csv"
-THE_SAME = "none: the same answers"
+SAME = "none: same predictions"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """label: of each image. right: seeds × images. data: the MD5 of what was scored."""
+    """A net's predictions.
+
+    label: the true class of each image. correct: seeds × images. data: the MD5 of the
+    images.
+    """
 
     label: "pd.Series[int]"
-    right: pd.DataFrame
+    correct: pd.DataFrame
     data: str
 
     @property
     def accuracy(self) -> float:
-        return float(self.right.to_numpy().mean())
+        return float(self.correct.to_numpy().mean())
 
 
 @dataclass(frozen=True)
 class Change:
-    """An architecture before and after; None: it was not there."""
+    """A net before and after; None if it did not exist."""
 
     name: str
     before: Scored | None
@@ -53,104 +57,107 @@ def main(base: str, revision: str | None) -> None:
 
 
 def changes(base: str, revision: str | None = None) -> list[Change]:
-    """Every architecture that either side has results of. Raises UserError."""
-    before = of_commit(base)
-    after = of_commit(revision) if revision else of_workspace()
+    """Compare all nets for which either side has results. Raises UserError."""
+    before = from_commit(base)
+    after = from_commit(revision) if revision else from_workspace()
     names = [*after, *(name for name in before if name not in after)]
     if not names:
         raise errors.UserError(
-            f"no {RESULTS}/*/{PREDICTIONS} in {base} or here; run it where dvc.yaml is"
+            f"no {RESULTS}/*/{PREDICTIONS} in {base} or here; run this next to dvc.yaml"
         )
     return [Change(name, before.get(name), after.get(name)) for name in names]
 
 
-def of_workspace() -> dict[str, Scored]:
-    """The predictions here, by architecture. Raises UserError."""
+def from_workspace() -> dict[str, Scored]:
+    """Read the predictions in the workspace, by net. Raises UserError."""
     paths = (params.PARAMS, LOCK, *sorted(RESULTS.glob(f"*/{PREDICTIONS}")))
-    return of_files(
-        # What is no UTF-8 shows as �, which no prediction is.
+    return from_files(
+        # Invalid UTF-8 becomes �, which no prediction contains.
         {str(p): p.read_text("utf-8", errors="replace") for p in paths if p.exists()}
     )
 
 
-def of_commit(revision: str) -> dict[str, Scored]:
-    """The predictions in a commit, by architecture. Raises UserError."""
-    places = f"{RESULTS}/", str(LOCK), str(params.PARAMS)
-    listed = git("ls-tree", "-r", "-z", "--name-only", revision, *places)
-    # From here, wherever in the repository that is.
+def from_commit(revision: str) -> dict[str, Scored]:
+    """Read the predictions in a commit, by net. Raises UserError."""
+    files = f"{RESULTS}/", str(LOCK), str(params.PARAMS)
+    listed = git("ls-tree", "-r", "-z", "--name-only", revision, *files)
+    # Relative to the current folder, which may not be the root of the git repository.
     paths = (f"{revision}:./{path}" for path in listed.split("\0") if path)
     wanted = (PREDICTIONS, LOCK.name, params.PARAMS.name)
-    return of_files({p: git("show", p) for p in paths if p.rsplit("/")[-1] in wanted})
+    return from_files({p: git("show", p) for p in paths if p.rsplit("/")[-1] in wanted})
 
 
-def of_files(files: Mapping[str, str]) -> dict[str, Scored]:
-    """The predictions, by architecture, in the order of their names.
+def from_files(files: Mapping[str, str]) -> dict[str, Scored]:
+    """Parse predictions, by net, in the order of the files.
 
-    files: text by where it is from: params.yaml, dvc.lock, and files of predictions.
-    Results of an architecture that params.yaml no longer has are left over, not its.
+    files: the text of params.yaml, dvc.lock and files of predictions, by path. Ignores
+    results of nets that params.yaml does not contain.
     """
-    known: dict[str, Any] | None = None
+    architectures: dict[str, Any] | None = None
     data: dict[str, str] = {}
     predictions = {}
-    for where, text in files.items():
-        match PurePosixPath(where).name:
+    for path, text in files.items():
+        match PurePosixPath(path).name:
             case params.PARAMS.name:
-                known = mapping(text, where).get("architectures")
+                architectures = parse_mapping(text, path).get("architectures")
             case LOCK.name:
-                data = data_of(text, where)
+                data = data_of(text, path)
             case _:
-                predictions[PurePosixPath(where).parent.name] = where
+                predictions[PurePosixPath(path).parent.name] = path
     return {
-        name: scored(files[where], where, data.get(name, ""))
-        for name, where in predictions.items()
-        if not isinstance(known, dict) or name in known
+        name: parse_predictions(files[path], path, data.get(name, ""))
+        for name, path in predictions.items()
+        if not isinstance(architectures, dict) or name in architectures
     }
 
 
-def scored(text: str, where: str, data: str) -> Scored:
-    """What a file of predictions says. Raises UserError where it is none."""
-    what_to_do = "make them anew with `dvc repro`"
+def parse_predictions(text: str, path: str, data: str) -> Scored:
+    """Parse a file of predictions. Raises UserError if it is damaged."""
+    what_to_do = "make them again with `dvc repro`"
     with errors.explained(
-        f"{where}: no predictions ({{}}); {what_to_do}", ValueError, KeyError
+        f"{path}: no predictions ({{}}); {what_to_do}", ValueError, KeyError
     ):
         predictions = pd.read_csv(io.StringIO(text))
-        label, right = predictions["label"], right_of(predictions)
-        if right.empty:
+        label, correct = predictions["label"], correctness_matrix(predictions)
+        if correct.empty:
             raise ValueError("no column seed_0")
-        for name in ("label", *(f"seed_{seed}" for seed in right.index)):
+        for name in ("label", *(f"seed_{seed}" for seed in correct.index)):
             if not is_integer_dtype(predictions[name]):
                 raise ValueError(f"{name} is not a class in every row")
-    return Scored(label, right, data)
+    return Scored(label, correct, data)
 
 
-def data_of(lock: str, where: str) -> dict[str, str]:
-    """By architecture, the MD5 of the data that dvc.lock says it was scored on."""
+def data_of(lock: str, path: str) -> dict[str, str]:
+    """Return, by net, the MD5 of the data that it was scored on, from dvc.lock."""
     with errors.explained(
-        f"{where}: is no dvc.lock; take it from git", AttributeError, KeyError, TypeError
+        f"{path}: not a DVC lock file; restore it with git",
+        AttributeError,
+        KeyError,
+        TypeError,
     ):
         return {
             stage.removeprefix("validate@"): dep["md5"]
-            for stage, entry in mapping(lock, where).get("stages", {}).items()
+            for stage, entry in parse_mapping(lock, path).get("stages", {}).items()
             for dep in entry.get("deps", [])
             if stage.startswith("validate@") and dep["path"].startswith("data/")
         }
 
 
-def mapping(text: str, where: str) -> dict[str, Any]:
-    """What a text of YAML holds. Raises UserError where it holds no keys."""
-    found = params.parse_yaml(text, where) or {}
-    if not isinstance(found, dict):
-        raise errors.UserError(f"{where}: holds no keys; take it from git")
-    return found
+def parse_mapping(text: str, path: str) -> dict[str, Any]:
+    """Parse a YAML mapping. Raises UserError if the text is something else."""
+    parsed = params.parse_yaml(text, path) or {}
+    if not isinstance(parsed, dict):
+        raise errors.UserError(f"{path}: has no keys; restore it with git")
+    return parsed
 
 
-def report(found: list[Change]) -> str:
-    """A table in words, as Markdown."""
-    verdicts = {change.name: without_a_test(change) for change in found}
-    to_test = [change for change in found if not verdicts[change.name]]
+def report(compared: list[Change]) -> str:
+    """Render a table with a verdict for each net, as Markdown."""
+    verdicts = {change.name: verdict_without_test(change) for change in compared}
+    to_test = [change for change in compared if not verdicts[change.name]]
     tested = differences(
         {
-            f"{change.name} {when}": side.right.to_numpy(float)
+            f"{change.name} {when}": side.correct.to_numpy(float)
             for change in to_test
             for when, side in (("before", change.before), ("after", change.after))
             if side
@@ -158,49 +165,51 @@ def report(found: list[Change]) -> str:
         [(f"{change.name} after", f"{change.name} before") for change in to_test],
     )
     names = [change.name for change in to_test]
-    verdicts |= dict(zip(names, map(words, tested), strict=True))
+    verdicts |= dict(zip(names, map(verdict, tested), strict=True))
     return render(
         Path(__file__).with_name("changes.md.jinja"),
-        changes=found,
+        changes=compared,
         verdicts=verdicts,
         tested=names,
-        real=[n for n, d in zip(names, tested, strict=True) if d.is_significant],
+        significant=[n for n, d in zip(names, tested, strict=True) if d.is_significant],
     )
 
 
-def without_a_test(change: Change) -> str:
-    """What can be said at once, or nothing."""
+def verdict_without_test(change: Change) -> str:
+    """Return a verdict that needs no test, or an empty string."""
     before, after = change.before, change.after
     if before is None or after is None:
         return "new" if before is None else "removed"
     if before.data != after.data or not before.label.equals(after.label):
         if bool(before.data) != bool(after.data):
-            return f"{LOCK} does not say what it was scored on: cannot be compared"
-        return "scored on other data: cannot be compared"
-    common = before.right.index.intersection(after.right.index)
-    if len(common) and before.right.loc[common].equals(after.right.loc[common]):
-        if before.right.index.equals(after.right.index):
-            return THE_SAME
-        return f"none: seeds that both have answer the same ({seeds(before, after)})"
-    if min(len(before.right), len(after.right)) < 2:
-        return f"with one seed nothing can be said ({seeds(before, after)})"
+            return f"cannot compare: {LOCK} does not name the data"
+        return "cannot compare: scored on different data"
+    common = before.correct.index.intersection(after.correct.index)
+    if len(common) and before.correct.loc[common].equals(after.correct.loc[common]):
+        if before.correct.index.equals(after.correct.index):
+            return SAME
+        return f"none: same predictions for the seeds in common ({seeds(before, after)})"
+    if min(len(before.correct), len(after.correct)) < 2:
+        return f"cannot tell with one seed ({seeds(before, after)})"
     return ""
 
 
 def seeds(before: Scored, after: Scored) -> str:
-    return f"seeds: {len(before.right)} → {len(after.right)}"
+    return f"seeds: {len(before.correct)} → {len(after.correct)}"
 
 
-def words(difference: Difference) -> str:
+def verdict(difference: Difference) -> str:
     if difference.is_significant:
         return f"**{difference}**"
-    low, high = difference.points.low, difference.points.high
-    return f"not more than noise (95%: {in_points(low)} to {in_points(high)} points)"
+    low, high = difference.estimate.low, difference.estimate.high
+    return f"no clear change ({format_points(low)} to {format_points(high)} points)"
 
 
 if __name__ == "__main__":
     cli.run(
         main,
         cli.BASE,
-        cli.argument("revision", nargs="?", help="a commit in place of the workspace"),
+        cli.argument(
+            "revision", nargs="?", help="a commit to compare instead of the workspace"
+        ),
     )

@@ -1,4 +1,4 @@
-"""Check params.yaml and put every architecture together once, before any work."""
+"""Check params.yaml, and build every net once."""
 
 from benchmark import params
 from benchmark.check import check_nets
@@ -8,7 +8,7 @@ from benchmark.running import cli
 def main() -> None:
     loaded = params.load()
     check_nets(loaded, *loaded.architectures)
-    print(f"{params.PARAMS}: {len(loaded.architectures)} architectures, all is well")
+    print(f"{params.PARAMS}: {len(loaded.architectures)} nets, no problems found")
 
 
 if __name__ == "__main__":

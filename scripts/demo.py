@@ -17,7 +17,7 @@ from benchmark.running.repository import (
 )
 
 DEMO = Path("demo")
-# Small enough for minutes, long enough that most nets learn something.
+# Small enough to take minutes, large enough for most nets to learn something.
 SETTINGS = {
     "data.source": "synthetic",
     "data.classes": ["airplane", "bird"],
@@ -37,24 +37,25 @@ def main() -> None:
     settings = dict(SETTINGS)
     if "res_deep" in params.load().architectures:
         settings["architectures.res_deep.lr"] = 0.03
-    # The table has a λ, which not every console's encoding has.
+    # The table contains λ, which some consoles cannot encode.
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
         copy = Path(name)
         copy_project(copy)
         edit_params(copy, settings)
         for folder in ("metrics", "plots", "results"):
-            shutil.rmtree(copy / folder)  # the benchmark's own
+            shutil.rmtree(copy / folder)  # results of the benchmark
         with Repo(name) as repo:
-            every = stages(repo)
-        of_benchmark = {name: every[name] for name in every if "/" not in name}
-        run_in_one_process(copy, of_benchmark, is_shown=True)
+            all_stages = stages(repo)
+        benchmark_stages = {name: s for name, s in all_stages.items() if "/" not in name}
+        run_in_one_process(copy, benchmark_stages, show_output=True)
         shutil.rmtree(DEMO, ignore_errors=True)
         for folder, target in (("plots", DEMO), ("metrics", DEMO / "metrics")):
             shutil.copytree(copy / folder, target)
     print(f"\n{(DEMO / 'results.md').read_text('utf-8')}")
-    print("Generated images, few of them, and short trainings: this shows how the pipeline")
-    print("works, not which net is better. `make repro` runs the benchmark. The results:")
+    print("This demo used a few generated images and short training runs. It shows how the")
+    print("pipeline works, not which net is better. `make repro` runs the real benchmark.")
+    print("The results of this demo:")
     for path in sorted(DEMO.iterdir()):
         print(f"  {path.as_posix()}{'/' if path.is_dir() else ''}")
 

@@ -1,7 +1,8 @@
-"""What a branch changes, as Markdown for a pull request.
+"""Report what a branch changes, as Markdown for a pull request.
 
-Params, metrics, which of it is more than noise, pictures, and whether the results are
-those of the branch's code. All of it is in git: no data, models, cache or remote.
+The report lists changed params, metrics and pictures, tests which accuracies really
+changed, and says whether the results match the branch's code. Everything it reads is in
+git: it needs no data, models, cache or remote.
 """
 
 import os
@@ -23,62 +24,66 @@ def main(base: str) -> None:
 
 
 def report(base: str) -> str:
-    """The workspace against where it left `base`. Raises UserError."""
-    start = git("merge-base", base, "HEAD").strip()
-    faults, _ = verify.told_apart(verify.dvc_status(verify.BENCHMARK))
+    """Compare the workspace with its last common commit with `base`. Raises UserError."""
+    merge_base = git("merge-base", base, "HEAD").strip()
+    faults, _ = verify.split_status(verify.dvc_status(verify.BENCHMARK))
     return render(
         Path(__file__).with_name("pr_report.md.jinja"),
         base=base,
-        start=start,
-        results=results(start),
+        merge_base=merge_base,
+        results=results(merge_base),
         stale=sorted({line.split(": ")[0] for line in faults}),
         stale_notebook=verify.STALE_NOTEBOOK if verify.notebook_is_stale() else "",
         what_to_do=verify.WHAT_TO_DO.capitalize(),
         diffs={
-            what: dvc(what, "diff", "--md", start).replace(start, start[:7]).strip()
-            for what, files in (("params", "*params.yaml"), ("metrics", "metrics"))
-            if changed(start, files)
+            command: dvc(command, "diff", "--md", merge_base)
+            .replace(merge_base, merge_base[:7])
+            .strip()
+            for command, files in (("params", "*params.yaml"), ("metrics", "metrics"))
+            if changed(merge_base, files)
         },
-        code=changed(start, *CODE),
-        **pictures(start),
+        code=changed(merge_base, *CODE),
+        **pictures(merge_base),
     )
 
 
-def results(start: str) -> str:
-    """Accuracies, and which changes are more than noise."""
-    found = changes.changes(start)
-    same = [c for c in found if changes.without_a_test(c) == changes.THE_SAME]
-    if len(same) == len(found):
-        return f"**No accuracy changes**: all {len(found)} architectures answer the same."
-    shown = changes.report(found).rstrip().splitlines()
-    names = tuple(f"| {each.name} |" for each in same)
-    rest = f" The other {len(same)} answer the same." if same else ""
-    return "\n".join(line for line in shown if not line.startswith(names)) + rest
+def results(merge_base: str) -> str:
+    """Render accuracies, and which of them really changed."""
+    compared = changes.changes(merge_base)
+    same = [c for c in compared if changes.verdict_without_test(c) == changes.SAME]
+    if len(same) == len(compared):
+        return (
+            f"**No accuracy changes**: all {len(compared)} nets give the same predictions."
+        )
+    shown = changes.report(compared).rstrip().splitlines()
+    prefixes = tuple(f"| {change.name} |" for change in same)
+    rest = f" The other {len(same)} give the same predictions." if same else ""
+    return "\n".join(line for line in shown if not line.startswith(prefixes)) + rest
 
 
-def pictures(start: str) -> dict[str, object]:
-    """The pictures that change; where GitHub can show them, before and after."""
-    names = [name for name in changed(start, PICTURES) if name.endswith(".png")]
+def pictures(merge_base: str) -> dict[str, object]:
+    """List the pictures that change; on GitHub, link them before and after."""
+    names = [name for name in changed(merge_base, PICTURES) if name.endswith(".png")]
     repository = os.environ.get("GITHUB_REPOSITORY")
     if not repository:
-        return {"pictures": names, "places": {}}
+        return {"pictures": names, "links": {}}
     server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
     head = os.environ.get("HEAD_SHA") or git("rev-parse", "HEAD").strip()
-    places = {
+    links = {
         name: [
-            f"![{what}]({server}/{repository}/blob/{commit}/{name}?raw=true)"
+            f"![{when}]({server}/{repository}/blob/{commit}/{name}?raw=true)"
             if git("ls-tree", "--name-only", commit, "--", name)
             else "–"
-            for what, commit in (("before", start), ("after", head))
+            for when, commit in (("before", merge_base), ("after", head))
         ]
         for name in names
     }
-    return {"pictures": names, "places": places}
+    return {"pictures": names, "links": links}
 
 
-def changed(start: str, *paths: str) -> list[str]:
-    """The files that differ from `start`, new ones too."""
-    listed = git("diff", "--name-only", "-z", start, "--", *paths)
+def changed(merge_base: str, *paths: str) -> list[str]:
+    """List the files that differ from `merge_base`, including new ones."""
+    listed = git("diff", "--name-only", "-z", merge_base, "--", *paths)
     untracked = git("ls-files", "-o", "-z", "--exclude-standard", "--", *paths)
     return sorted(filter(None, f"{listed}\0{untracked}".split("\0")))
 

@@ -1,9 +1,10 @@
-"""Carry results over to changed code that computes the same bytes.
+"""Keep the results after a code change, if the new code computes the same bytes.
 
-Runs every stage that needs data or models twice, with the code of BASE and with the code
-of this folder: one epoch, two seeds. If models, losses, predictions and metrics are equal
-byte for byte, dvc.lock gets the new code's hashes, and nothing is trained again. If any
-differ, nothing is changed, and the stages that differ are named.
+Runs every stage that needs data or models two times: with the code of BASE, and with the
+code in this folder. Each run has one epoch and two seeds. If models, losses, predictions
+and metrics are equal byte for byte, the new code's hashes are written to dvc.lock, and
+nothing has to be trained again. Otherwise nothing is changed, and the error names the
+stages that differ.
 """
 
 import filecmp
@@ -21,9 +22,9 @@ from benchmark import params
 from benchmark.data import cifar10
 from benchmark.running import cli, errors, repository
 from benchmark.running.repository import copy_project, edit_params, git
-from scripts.verify import told_apart
+from scripts.verify import split_status
 
-# Two seeds, for statistics over seeds are among the bytes that are compared.
+# Two seeds, because the metrics contain statistics over seeds.
 SHORT = {"epochs": 1, "seeds": 2}
 
 
@@ -38,50 +39,50 @@ def main(base: str) -> None:
         refuse_other_results(old, new)
         for folder in (Path(), Path("notebook")):
             shorten(old / folder, new / folder)
-        print("Every stage runs for one epoch, with both versions of the code.", flush=True)
+        print(
+            "Running the stages with both versions of the code, for one epoch.", flush=True
+        )
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(run_stages, (old, new)))
         compare(old, new)
-    print(
-        f"The same bytes in all {update_locks()} stages; dvc.lock has this code's hashes."
-    )
-    print("Next: `dvc repro --allow-missing`, for tables and pictures.")
+    print(f"All {update_locks()} stages give the same bytes; dvc.lock has the new hashes.")
+    print("Next: `dvc repro --allow-missing`, to update tables and pictures.")
 
 
 def stages_of(repo: Repo) -> dict[str, Stage]:
-    """The stages whose results can be carried over, each after those it depends on.
+    """Return the stages whose results can be kept, each after the stages it depends on.
 
-    They read or write what is not in git, and dvc.lock has their results.
+    These are the stages that read or write files outside git and have results in dvc.lock.
     """
-    found = {}
+    kept = {}
     for name, stage in repository.stages(repo).items():
         paths = [item.fs_path for item in (*stage.deps, *stage.outs)]
         if any(map(repo.scm.is_ignored, paths)) and any(o.hash_info for o in stage.outs):
-            found[name] = stage
-    return found
+            kept[name] = stage
+    return kept
 
 
 def refuse_stale(old: Path, base: str) -> None:
-    """Only results that are those of BASE's own code can be carried over from it."""
+    """Raise UserError if BASE's results do not match BASE's own code."""
     with Repo(str(old)) as repo:
         names = {stage.addressing: name for name, stage in stages_of(repo).items()}
-        status = {names[k]: each for k, each in repo.status().items() if k in names}
-    stale, _ = told_apart(status)
+        status = {names[k]: changes for k, changes in repo.status().items() if k in names}
+    stale, _ = split_status(status)
     if stale:
         raise errors.UserError(
-            f"{base[:7]}: its results are not those of its own code ({stale[0]}); "
+            f"{base[:7]}: its results do not match its code ({stale[0]}); "
             "name a commit that passes `make verify`"
         )
     for name in ("metrics", "results", "notebook/results"):
         if git("diff", "--name-only", base, "--", name):
             raise errors.UserError(
-                f"{name}: differs from {base[:7]}, whose results are carried over; "
-                f"`git checkout {base[:7]} -- {name}` restores it"
+                f"{name}: differs from {base[:7]}, whose results would be kept; "
+                f"restore it with `git checkout {base[:7]} -- {name}`"
             )
 
 
 def refuse_other_results(old: Path, new: Path) -> None:
-    """What dvc.lock says here of models and data has to be what it says in BASE."""
+    """Raise UserError if dvc.lock has different models or data from BASE."""
     locked = []
     for folder in (old, new):
         with Repo(str(folder)) as repo:
@@ -93,25 +94,28 @@ def refuse_other_results(old: Path, new: Path) -> None:
     for name, path in before.keys() & after.keys():
         if before[name, path] != after[name, path]:
             raise errors.UserError(
-                f"dvc.lock: {name}: {path} is not that of the base; take its dvc.lock"
+                f"dvc.lock: {name}: {path} differs from the base; restore dvc.lock"
             )
 
 
 def shorten(old: Path, new: Path) -> None:
-    """Shorten both params.yaml. What one epoch does not show has to be the same in both."""
+    """Set one epoch and two seeds in both copies of params.yaml.
+
+    Raises UserError if epochs or seeds differ: the short run would not notice that.
+    """
 
     def lengths(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-        for key, each in value.items() if isinstance(value, dict) else ():
+        for key, child in value.items() if isinstance(value, dict) else ():
             if key in SHORT:
-                yield f"{path}{key}", each
-            yield from lengths(each, f"{path}{key}.")
+                yield f"{path}{key}", child
+            yield from lengths(child, f"{path}{key}.")
 
     before, after = (dict(lengths(params.read_yaml(f / params.PARAMS))) for f in (old, new))
     for key in before.keys() & after.keys():
         if before[key] != after[key]:
             raise errors.UserError(
-                f"{params.PARAMS}: {key}: {before[key]} became {after[key]}, which one "
-                "epoch cannot tell; train again"
+                f"{params.PARAMS}: {key}: changed from {before[key]} to {after[key]}; "
+                "this short run cannot check that, so train again"
             )
     for folder, keys in ((old, before), (new, after)):
         edit_params(folder, {key: SHORT[key.rpartition(".")[2]] for key in keys})
@@ -120,15 +124,15 @@ def shorten(old: Path, new: Path) -> None:
 def run_stages(folder: Path) -> None:
     with Repo(str(folder)) as repo:
         stages = stages_of(repo)
-    # The copies find the data where it is already, or on a path from here.
+    # An absolute path, so that both copies find the data.
     path = Path(os.environ.get("CIFAR10_MIRROR") or cifar10.FOLDER).expanduser().absolute()
     mirror = {"CIFAR10_MIRROR": str(path)} if path.exists() else {}
-    # One of the two shows how far they are.
+    # Show the progress of one of the two.
     repository.run_in_one_process(folder, stages, folder.name == "new", **mirror)
 
 
 def compare(old: Path, new: Path) -> None:
-    """Compare what both made. Raises UserError: the stages that differ."""
+    """Compare the outputs. Raises UserError with the stages that differ."""
     differing: dict[str, str] = {}
     with Repo(str(new)) as repo:
         for name, stage in stages_of(repo).items():
@@ -138,27 +142,29 @@ def compare(old: Path, new: Path) -> None:
                 if not both or not filecmp.cmp(before, after, shallow=False):
                     differing.setdefault(name, path.as_posix())
     if differing:
-        each = ", ".join(f"{name} ({path})" for name, path in differing.items())
-        raise errors.UserError(f"other bytes, so nothing was changed: {each}; train again")
+        stages = ", ".join(f"{name} ({path})" for name, path in differing.items())
+        raise errors.UserError(
+            f"the bytes differ, so nothing was changed: {stages}; train again"
+        )
 
 
 def files_of(stage: Stage, old: Path, new: Path) -> list[Path]:
-    """The files that either version wrote for a stage of `new`, as paths in both."""
-    found: set[Path] = set()
+    """List the files that either version wrote for a stage, relative to both folders."""
+    paths: set[Path] = set()
     for out in (Path(out.fs_path).relative_to(new) for out in stage.outs):
         for root in (old, new):
             files = (root / out, *(root / out).rglob("*"))
-            found |= {file.relative_to(root) for file in files if file.is_file()}
-    return sorted(found)
+            paths |= {file.relative_to(root) for file in files if file.is_file()}
+    return sorted(paths)
 
 
 def update_locks() -> int:
-    """Write hashes and paths of this folder's code into dvc.lock; return for how many."""
+    """Write the hashes of this folder's code to dvc.lock; return the number of stages."""
     with Repo() as repo, repo.lock:
         stages = stages_of(repo).values()
         for stage in stages:
             for item in (*stage.deps, *stage.outs):
-                # What git ignores may be missing or another run's: its hash stays.
+                # A file outside git may be missing or from another run: keep its hash.
                 if not repo.scm.is_ignored(item.fs_path):
                     item.save()
             stage.dump(update_pipeline=False)

@@ -1,7 +1,7 @@
-"""Whether the committed results are those of the committed code, params and data.
+"""Check that the committed results match the committed code, params and data.
 
-Needs neither data nor models nor DVC's cache: what is only not here is told from what is
-other than dvc.lock says.
+Needs no data, no models and no DVC cache: it distinguishes missing files, which are fine,
+from changed ones.
 """
 
 import subprocess
@@ -15,51 +15,51 @@ from dvc.repo import Repo
 from benchmark.running import cli, errors
 
 BENCHMARK, NOTEBOOK = Path("dvc.yaml"), Path("notebook/dvc.yaml")
-# What DVC says of a thing that is not here.
+# The states that DVC reports for a missing file.
 ABSENT = {"deleted", "not in cache"}
-STALE_NOTEBOOK = "docs/notebook.md is of other code or params; `make notebook` renews it."
-WHAT_TO_DO = "bring results up to date with `dvc repro`, or take the change back"
+STALE_NOTEBOOK = "docs/notebook.md does not match this code; `make notebook` updates it."
+WHAT_TO_DO = "update the results with `dvc repro`, or undo the change"
 
 
 def main() -> None:
-    found, missing = told_apart(dvc_status(BENCHMARK))
-    for line in found:
+    changed, missing = split_status(dvc_status(BENCHMARK))
+    for line in changed:
         print(line)
-    print(f"{len(missing)} entries are not here or not in this cache, which is fine.")
+    print(f"{len(missing)} files are missing here or in the cache, which is fine.")
     if notebook_is_stale():
         print(STALE_NOTEBOOK)
-    if found:
-        raise errors.UserError(f"{len(found)} differ from dvc.lock; {WHAT_TO_DO}")
-    print("Metrics, predictions and plots are those of this code, these params and data.")
+    if changed:
+        raise errors.UserError(f"{len(changed)} entries differ from dvc.lock; {WHAT_TO_DO}")
+    print("All committed results match the committed code, params and data.")
 
 
 def notebook_is_stale() -> bool:
-    """Whether the notebook's rows are of other code or params. Raises UserError."""
-    return NOTEBOOK.exists() and bool(told_apart(dvc_status(NOTEBOOK))[0])
+    """Return whether the notebook's rows are outdated. Raises UserError."""
+    return NOTEBOOK.exists() and bool(split_status(dvc_status(NOTEBOOK))[0])
 
 
-def told_apart(status: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """A line for each thing that is other than dvc.lock says; each that is only missing.
+def split_status(status: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Split a status into a line for each changed entry, and the paths of missing files.
 
-    What git ignores is DVC's to bring, so it may be missing. Anything else is in git, or
-    was until somebody removed it.
+    Files that git ignores may be missing, because DVC can fetch them. A missing file that
+    belongs in git counts as changed.
     """
-    found = list(entries(status))
-    absent = [path for _, _, path, state in found if state in ABSENT]
+    changes = list(entries(status))
+    absent = [path for _, _, path, state in changes if state in ABSENT]
     ignored = git_ignores(absent)
-    faults, missing = [], []
-    for stage, kind, path, state in found:
+    changed, missing = [], []
+    for stage, kind, path, state in changes:
         if state in ABSENT and path in ignored:
             missing.append(path)
         else:
-            faults.append(
+            changed.append(
                 f"{stage}: {kind}: {path}: {state}" if path else f"{stage}: {kind}"
             )
-    return faults, missing
+    return changed, missing
 
 
 def entries(status: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Stage, kind of change, path (or path and key of a param), and state."""
+    """Yield stage, kind of change, path (and key, for a param), and state."""
     for stage, changes in status.items():
         for change in changes:
             if isinstance(change, str):
@@ -68,33 +68,37 @@ def entries(status: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
             for kind, paths in change.items():
                 for path, state in paths.items():
                     if isinstance(state, dict):
-                        for key, what in state.items():
-                            # A param is in git, so one that is gone is a change.
-                            yield stage, kind, f"{path}: {key}", f"param {what}"
+                        for key, param_state in state.items():
+                            # Params are in git, so a deleted one is a change.
+                            yield stage, kind, f"{path}: {key}", f"param {param_state}"
                     else:
                         yield stage, kind, path, state
 
 
 def dvc_status(pipeline: Path) -> dict[str, Any]:
-    """What `dvc status` says of the stages in this dvc.yaml. Raises UserError."""
+    """Return `dvc status` for the stages of this dvc.yaml. Raises UserError."""
     with (
-        errors.explained("dvc status: {}; run it where dvc.yaml is", DvcException),
+        errors.explained(
+            "dvc status: {}; run this in the folder of dvc.yaml", DvcException
+        ),
         Repo() as repo,
     ):
         return dict(repo.status(targets=[str(pipeline)]))
 
 
 def git_ignores(paths: Iterable[str]) -> set[str]:
-    """Those that .gitignore leaves to DVC, whether or not they are here."""
-    ran = subprocess.run(
+    """Return the paths that .gitignore matches, whether or not they exist."""
+    completed = subprocess.run(
         ["git", "check-ignore", "-z", "--stdin"],
         input="\0".join(paths),
         capture_output=True,
         encoding="utf-8",
     )
-    if ran.returncode > 1:  # 1: it ignores none
-        raise errors.UserError("verifying needs git, and a clone; run it where dvc.yaml is")
-    return set(filter(None, ran.stdout.split("\0")))
+    if completed.returncode > 1:  # 1: it ignores none
+        raise errors.UserError(
+            "verify needs git: run this in a clone, in the folder of dvc.yaml"
+        )
+    return set(filter(None, completed.stdout.split("\0")))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The stages of dvc.yaml, one script a stage."""
+"""The stages of dvc.yaml, one script per stage."""

@@ -1,5 +1,6 @@
-"""Compare the architectures, and say which differ by more than noise: plots/."""
+"""Compare the nets, and say which of them really differ: plots/."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -7,83 +8,92 @@ import pandas as pd
 
 from benchmark import params
 from benchmark.reporting import charts, tables
-from benchmark.reporting.comparison import against_baseline, all_pairs
+from benchmark.reporting.comparison import all_pairs, differences_from_baseline
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, read
 from benchmark.running import stage
-from benchmark.stats.significance import Difference, letters
+from benchmark.stats.significance import Difference, compact_letter_display
 
 PLOTS = Path("plots")
-# What the notebook and both editions of the book print.
-PRINTED = Path(tables.__file__).with_name("printed.csv")
-# docs/significance.md: with fewer, a table of this size has more false alarms than 5%.
+# Accuracies published in the notebook and in both editions of the book.
+PUBLISHED = Path(tables.__file__).with_name("published.csv")
+# With fewer seeds, over 5% of such tables have a false alarm: docs/significance.md.
 ENOUGH_SEEDS = 5
-FEW_SEEDS = f"**With fewer than {ENOUGH_SEEDS} seeds, false alarms can be more than 5%.** "
-ONE_SEED = "With one seed no difference can be told from noise."
+FEW_SEEDS = f"**With fewer than {ENOUGH_SEEDS} seeds, false alarms can exceed 5%.**"
+ONE_SEED = "**One seed cannot show which differences are real.**"
 
 
 def main() -> None:
-    # Only what params.yaml names counts, whatever else lies in the folders.
+    # Ignore results of nets that params.yaml no longer contains.
     loaded = params.load()
     results = read(list(loaded.architectures))
-    against, pairs = against_baseline(results), all_pairs(results)
-    stage.write(PLOTS / "results.md", results_table(results, against))
+    vs_baseline, pairs = differences_from_baseline(results), all_pairs(results)
+    stage.write(PLOTS / "results.md", results_table(results, vs_baseline))
     stage.write(PLOTS / "pairs.md", pairs_table(results, pairs))
     for name, table in (
         ("loss_curves", tables.loss_curves(results)),
         ("confusion", tables.confusion(results, loaded.data.classes)),
     ):
         stage.write(PLOTS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    stage.write(PLOTS / "ranking.png", png(charts.ranking(results, vs_baseline), dpi=200))
     for name, figure in (
         ("accuracy_comparison", charts.accuracy_comparison(results)),
         ("loss_curves", charts.loss_curves(results)),
-        ("ranking", charts.ranking(results, against, pairs)),
     ):
         stage.write(PLOTS / f"{name}.png", png(figure))
 
 
-def results_table(results: Results, against: dict[str, Difference]) -> str:
-    """Accuracies, intervals and differences, and what was printed, as Markdown."""
+def results_table(results: Results, vs_baseline: dict[str, Difference]) -> str:
+    """Render accuracies, differences and published numbers as Markdown."""
     curves = results.curves.values()
     return render(
         TEMPLATES / "results.md.jinja",
         results=results,
-        against=dict.fromkeys(results.names) | against,
+        ideas={name: tables.idea_of(name) for name in results.names},
+        vs_baseline=dict.fromkeys(results.names) | vs_baseline,
         epochs=sorted({int(curve["epoch"].max()) for curve in curves}),
-        # After each of these last epochs the validation images were scored.
+        # How many of the last epochs were scored on the test images.
         n_scored=max(
             int(curve.groupby("seed")["val_accuracy"].count().max()) for curve in curves
         ),
-        printed=printed(results.names),
-        **warnings(results),
+        published=published(results.names),
+        warning=warning(results),
     )
 
 
 def pairs_table(results: Results, pairs: list[Difference]) -> str:
-    """Every pair in words, best nets first, as Markdown."""
+    """Render every pair, best nets first, as Markdown."""
     return render(
         TEMPLATES / "pairs.md.jinja",
         results=results,
         pairs=pairs,
-        letters=letters(results.by_accuracy, pairs) if pairs else {},
-        **warnings(results),
+        letters=compact_letter_display(results.by_accuracy, pairs) if pairs else {},
+        warning=warning(results),
     )
 
 
-def warnings(results: Results) -> dict[str, str]:
-    few = FEW_SEEDS if results.n_seeds < ENOUGH_SEEDS else ""
-    return {"one_seed": ONE_SEED, "few_seeds": few}
+def warning(results: Results) -> str:
+    if results.n_seeds < 2:
+        return ONE_SEED
+    return FEW_SEEDS if results.n_seeds < ENOUGH_SEEDS else ""
 
 
-def printed(names: list[str]) -> dict[Any, dict[Any, str]]:
-    """What the notebook and the book print: train/val, and a note, or nothing."""
-    # As strings, so that .93 is not shown as if it were .9300.
-    table = pd.read_csv(PRINTED, index_col="architecture", dtype=str).reindex(names)
+def published(names: list[str]) -> dict[Any, dict[Any, str]]:
+    """Return the published accuracies, "train / test" by source, and a note or ""."""
+    # As strings, so that .93 becomes 93% and not 93.00%.
+    table = pd.read_csv(PUBLISHED, index_col="architecture", dtype=str).reindex(names)
     for source in ("notebook", "first_edition", "second_edition"):
-        both = [table[f"{source}_{split}"].fillna("–") for split in ("train", "val")]
-        table[source] = (both[0] + "/" + both[1]).replace("–/–", "–")
+        train, test = (
+            table[f"{source}_{split}"].map(percent) for split in ("train", "val")
+        )
+        table[source] = (train + " / " + test).replace("– / –", "–")
     return table.fillna({"note": ""}).to_dict("index")
+
+
+def percent(share: Any) -> str:
+    """Format a published share with the digits it has: ".8995" as 89.95%."""
+    return "–" if pd.isna(share) else f"{(Decimal(share) * 100).normalize():f}%"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Draw what convolutions do (8.1, 8.2), and what a trained baseline sees.
+"""Draw what convolutions do (8.1, 8.2), and the layers of a trained baseline.
 
-Of drawn images, with a baseline that is trained on drawn images here, so the pictures can
-be in git and are made without data or models. `--photographs`: of CIFAR-10 and the
-benchmark's own baseline.
+By default, the pictures show a generated image, and a baseline that this script trains on
+generated images. They need no data and no models, and can be in git. With `--real-images`,
+they show an image of CIFAR-10 and the benchmark's own baseline.
 """
 
 from pathlib import Path
@@ -13,68 +13,71 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from benchmark import params
-from benchmark.classes import DRAWN_CLASSES
+from benchmark.classes import SYNTHETIC_CLASSES
 from benchmark.data import dataset
 from benchmark.data.scenes import scene
 from benchmark.reporting import convolutions
-from benchmark.reporting import photographs as photographed
 from benchmark.reporting.figures import png
+from benchmark.reporting.real_images import load_real_images
 from benchmark.running import cli, errors, stage
 from benchmark.training import recipe, state_dict
-from benchmark.training.loop import shuffled, train
+from benchmark.training.loop import shuffled_batches, train
 
-DRAWN, PHOTOGRAPHS = Path("plots/convolution"), Path("pictures/convolution")
+GENERATED, REAL = Path("plots/convolution"), Path("pictures/convolution")
 MODEL = Path("models/baseline/seed-0.pt")
 BASELINE = "baseline"
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
-# The training on drawn images: a few seconds.
+# Training on generated images takes a few seconds.
 SEED, N_IMAGES, EPOCHS, LR, BATCH_SIZE = 0, 1000, 20, 0.1, 32
 
 
-def main(photographs: bool = False) -> None:
+def main(real_images: bool = False) -> None:
     loaded = params.load()
     torch.set_num_threads(1)
-    if photographs:
-        folder, name = PHOTOGRAPHS, "a photographed"
-        images, labels, names = photographed.load()
-        model = benchmarks_baseline(len(names))
+    if real_images:
+        folder, kind = REAL, "real"
+        images, labels, names = load_real_images()
+        model = load_trained_baseline(len(names))
     else:
-        folder, name = DRAWN, "a drawn"
-        images, labels, names = drawings()
-        model = baseline_of_drawings(loaded.data, images, labels)
-    what = f"{name} {names[labels[0]]}"
-    title = f"A trained baseline looks at {what}: blue is above 0, red below"
-    found = figures(loaded.data, model.eval(), images[0], int(labels[0]), title)
-    for file, figure in found.items():
-        stage.write(folder / f"{file}.png", png(figure))
+        folder, kind = GENERATED, "generated"
+        images, labels, names = generate_images()
+        model = train_baseline(loaded.data, images, labels)
+    title = (
+        f"A trained baseline sees a {kind} {names[labels[0]]}: blue is above 0, red below"
+    )
+    drawn = figures(loaded.data, model.eval(), images[0], int(labels[0]), title)
+    for name, figure in drawn.items():
+        stage.write(folder / f"{name}.png", png(figure))
 
 
-def drawings() -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Drawn images N×3×32×32, uint8, their labels, and the names of those."""
+def generate_images() -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Return generated images, N×3×32×32, uint8, their labels, N, and the class names."""
     generator = np.random.default_rng(SEED)
-    labels = np.arange(N_IMAGES) % len(DRAWN_CLASSES)
-    pixels = np.stack([scene(DRAWN_CLASSES[label], generator) for label in labels])
+    labels = np.arange(N_IMAGES) % len(SYNTHETIC_CLASSES)
+    pixels = np.stack([scene(SYNTHETIC_CLASSES[label], generator) for label in labels])
     images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
-    return images, torch.from_numpy(labels), DRAWN_CLASSES
+    return images, torch.from_numpy(labels), SYNTHETIC_CLASSES
 
 
-def baseline_of_drawings(data: params.Data, images: Tensor, labels: Tensor) -> nn.Module:
-    made = recipe.assemble(recipe.find(BASELINE), len(DRAWN_CLASSES), {}, LR, SEED)
+def train_baseline(data: params.Data, images: Tensor, labels: Tensor) -> nn.Module:
+    architecture = recipe.load_architecture(BASELINE)
+    setup = recipe.build_training(architecture, len(SYNTHETIC_CLASSES), {}, LR, SEED)
+    generator = torch.Generator().manual_seed(SEED)
     train(
-        made.model,
-        made.optimizer,
+        setup.model,
+        setup.optimizer,
         dataset.normalize(images, data.mean, data.std),
         labels,
         epochs=EPOCHS,
-        order=shuffled(len(images), BATCH_SIZE, torch.Generator().manual_seed(SEED)),
-        loss=made.loss,
+        batches=shuffled_batches(len(images), BATCH_SIZE, generator),
+        loss_fn=setup.loss_fn,
     )
-    return made.model
+    return setup.model
 
 
-def benchmarks_baseline(n_classes: int) -> nn.Module:
-    """The baseline as the benchmark's first seed left it."""
-    model = recipe.build_model(recipe.find(BASELINE), n_classes, {})
+def load_trained_baseline(n_classes: int) -> nn.Module:
+    """Load the benchmark's baseline, seed 0."""
+    model = recipe.build_model(recipe.load_architecture(BASELINE), n_classes, {})
     state_dict.load(model, MODEL.read_bytes(), MODEL)
     return model
 
@@ -82,12 +85,12 @@ def benchmarks_baseline(n_classes: int) -> nn.Module:
 def figures(
     data: params.Data, model: nn.Module, image: Tensor, label: int, title: str
 ) -> dict[str, Figure]:
-    """By file name. image: 3×32×32, uint8."""
-    lacking = set(LAYERS) - dict(model.named_modules()).keys()
-    if lacking:
+    """Return the figures by file name. image: 3×32×32, uint8."""
+    missing = set(LAYERS) - dict(model.named_modules()).keys()
+    if missing:
         raise errors.UserError(
-            f"architectures/{BASELINE}.py: has no {', '.join(sorted(lacking))}; convolve "
-            "draws those layers, so name them so, or others in stages/convolve.py"
+            f"architectures/{BASELINE}.py has no {', '.join(sorted(missing))}; rename "
+            "your layers, or change LAYERS in stages/convolve.py, which draws them"
         )
     scaled = image.float() / 255
     normalized = dataset.normalize(image[None], data.mean, data.std)[0]
@@ -105,4 +108,4 @@ def figures(
 
 
 if __name__ == "__main__":
-    stage.run(main, cli.PHOTOGRAPHS)
+    stage.run(main, cli.REAL_IMAGES)

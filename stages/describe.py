@@ -20,9 +20,9 @@ def main() -> None:
         metrics=results.metrics[BASELINE],
         interval=results.intervals.get(BASELINE),
         first=results.seeds[BASELINE].iloc[0],
-        n_val=results.n_val,
+        n_test=results.n_test,
         n_seeds=results.n_seeds,
-        made=environment_of(BASELINE),
+        environment=environment_of(BASELINE),
     )
     stage.write(CARD, text)
 

@@ -1,4 +1,4 @@
-"""Bring the seven files of CIFAR-10's python version to data/cifar-10-batches-py/."""
+"""Download CIFAR-10, or generate images, into data/cifar-10-batches-py/."""
 
 import lzma
 import os
@@ -18,32 +18,32 @@ from benchmark.data import cifar10, synthetic
 from benchmark.running import errors, stage
 
 MIRROR = "CIFAR10_MIRROR"
-WAYS_OUT = (
-    f"Set {MIRROR} to a URL or path of the archive or of its extracted folder, "
-    "or run `make demo`, which draws its own images"
+WHAT_TO_DO = (
+    f"Set {MIRROR} to the URL or path of the archive or of its extracted folder, "
+    "or run `make demo`, which generates its own images"
 )
 RETRIES = 3
-ASIDE = ".download-"
+PREFIX = ".download-"
 
 
 def main() -> None:
     data = params.load().data
     folder = cifar10.FOLDER.parent
     folder.mkdir(exist_ok=True)
-    for left_by_a_kill in folder.glob(f"{ASIDE}*"):
-        shutil.rmtree(left_by_a_kill, ignore_errors=True)
-    # Beside the target, so that a file is moved into place and never copied.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=ASIDE) as name:
-        aside = Path(name)
+    for leftover in folder.glob(f"{PREFIX}*"):  # of a killed run
+        shutil.rmtree(leftover, ignore_errors=True)
+    # Next to the target, so that files can be moved instead of copied.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=PREFIX) as name:
+        temporary = Path(name)
         try:
             if data.source == "synthetic":
-                synthetic.draw(data.synthetic, aside)
+                synthetic.generate(data.synthetic, temporary)
             else:
-                bring(os.environ.get(MIRROR) or cifar10.URL, aside)
-            stage.check_wanted()
+                download(os.environ.get(MIRROR) or cifar10.URL, temporary)
+            stage.ensure_dvc_alive()
             cifar10.FOLDER.mkdir(exist_ok=True)
             for file in cifar10.OFFICIAL_MD5:
-                (aside / file).replace(cifar10.FOLDER / file)
+                (temporary / file).replace(cifar10.FOLDER / file)
         except OSError as error:
             raise errors.UserError(
                 f"{cifar10.FOLDER}: cannot be written: {error}"
@@ -51,58 +51,62 @@ def main() -> None:
     print(f"{cifar10.FOLDER}: {len(cifar10.OFFICIAL_MD5)} files from {data.source}")
 
 
-def bring(source: str, aside: Path) -> None:
-    """Put the seven genuine files into the folder `aside`.
+def download(source: str, folder: Path) -> None:
+    """Put the seven official files into `folder`. Raises UserError if that fails.
 
-    source: an http(s) URL or a path, of a tar archive or of an extracted
-    folder. A relative path starts at the repository's root, which DVC_ROOT
-    names where DVC runs the stage in a copy. Raises UserError.
+    source: the http(s) URL or path of a tar archive or of an extracted folder. A relative
+    path is relative to the root of the repository. (If DVC runs the stage in a copy,
+    DVC_ROOT is the path of the original.)
     """
-    read = reader(source, aside)
+    read = reader(source, folder)
     for name in cifar10.OFFICIAL_MD5:
         content = read(name)
         if not cifar10.is_genuine(name, content):
             raise failure(source, f"{name} is not the official file: its MD5 differs")
-        (aside / name).write_bytes(content)
+        (folder / name).write_bytes(content)
 
 
-def reader(source: str, aside: Path) -> Callable[[str], bytes]:
-    """A function from a file's name to its bytes at `source`. Raises UserError.
+def reader(source: str, folder: Path) -> Callable[[str], bytes]:
+    """Return a function that reads a file from `source`, given the file's name.
 
-    A URL with .tar or .tgz in it is that of an archive, any other one that of
-    a folder.
+    folder: for temporary files. A URL that contains .tar or .tgz is read as an archive, any
+    other URL as a folder. Raises UserError if `source` cannot be read.
     """
     if source.startswith(("http://", "https://")):
         if re.search(r"\.(tar|tgz)\b", source):
-            return from_archive(fetch(source, aside, "archive"), source)
-        folder = source.rstrip("/")
-        return lambda name: fetch(f"{folder}/{name}", aside, f"{name}.part").read_bytes()
+            return from_archive(fetch(source, folder, "archive"), source)
+        base = source.rstrip("/")
+        return lambda name: fetch(f"{base}/{name}", folder, f"{name}.part").read_bytes()
     path = Path(os.environ.get("DVC_ROOT", "."), os.path.expanduser(source))  # noqa: PTH111
-    # Of os.path, for those of Path raise where the path cannot be looked at.
+    # Path.is_dir and Path.is_file would raise if a parent folder cannot be read.
     if os.path.isdir(path):  # noqa: PTH112
         return from_folder(path)
     if os.path.isfile(path):  # noqa: PTH113
         return from_archive(path, source)
-    raise failure(source, "there is no such file or folder, or it cannot be read")
+    raise failure(source, "no such file or folder, or it cannot be read")
 
 
-def fetch(url: str, aside: Path, name: str) -> Path:
-    """Download `url` to `aside/name`; try again where the fault may pass.
+def fetch(url: str, folder: Path, name: str) -> Path:
+    """Download `url` to `folder/name`; retry after errors that may be temporary.
 
-    Raises UserError: at once where the server refuses, else after the last try.
+    Raises UserError: at once if the server refuses, otherwise after the last retry.
     """
 
     def once(url: str, output_file: str, pooch_: pooch.Pooch) -> None:
-        download = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=30)
+        get = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=30)
         try:
-            download(url, output_file, pooch_)
+            get(url, output_file, pooch_)
         except requests.HTTPError as error:
-            if error.response is None or may_pass(error.response.status_code):
+            if error.response is None or is_temporary(error.response.status_code):
                 raise
             raise failure(url, str(error)) from None
 
     cache = pooch.create(
-        aside, base_url="", registry={name: None}, urls={name: url}, retry_if_failed=RETRIES
+        folder,
+        base_url="",
+        registry={name: None},
+        urls={name: url},
+        retry_if_failed=RETRIES,
     )
     try:
         return Path(cache.fetch(name, downloader=once))
@@ -110,17 +114,16 @@ def fetch(url: str, aside: Path, name: str) -> Path:
         raise failure(url, " ".join(str(error).split())) from None
 
 
-def may_pass(status: int) -> bool:
-    """Whether an HTTP status says that a later try may go well."""
+def is_temporary(status: int) -> bool:
+    """Return whether a request with this HTTP status may succeed later."""
     return status >= 500 or status in (408, 429)
 
 
 def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
-    """A reader of the seven files out of a tar archive, whatever folder they are in.
+    """Return a function that reads files of a tar archive, whichever folder they are in.
 
-    Members are read, never extracted, so no path in the archive matters.
-    Raises UserError where the archive is damaged, and the reader where it
-    lacks a file.
+    Members are read but not extracted, so paths in the archive can do no harm. Raises
+    UserError if the archive is damaged; the returned function does, if a file is missing.
     """
     contents: dict[str, bytes] = {}
     try:
@@ -132,7 +135,7 @@ def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
                     contents[name] = file.read() if file else b""
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         cause = str(error).splitlines()[0].rstrip(":") if str(error) else "cut short"
-        raise failure(source, f"is not a whole tar archive ({cause})") from None
+        raise failure(source, f"not a complete tar archive ({cause})") from None
 
     def read(name: str) -> bytes:
         if name not in contents:
@@ -143,9 +146,9 @@ def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
 
 
 def from_folder(path: Path) -> Callable[[str], bytes]:
-    """A reader of the seven files in `path` or in its cifar-10-batches-py.
+    """Return a function that reads files in `path`/cifar-10-batches-py, or else in `path`.
 
-    The reader raises UserError where a file cannot be read.
+    The function raises UserError if a file cannot be read.
     """
     inner = path / cifar10.FOLDER.name
     folder = inner if os.path.isdir(inner) else path  # noqa: PTH112
@@ -160,7 +163,7 @@ def from_folder(path: Path) -> Callable[[str], bytes]:
 
 
 def failure(source: str, cause: str) -> errors.UserError:
-    return errors.UserError(f"CIFAR-10 from {source}: {cause}. {WAYS_OUT}.")
+    return errors.UserError(f"CIFAR-10 from {source}: {cause}. {WHAT_TO_DO}.")
 
 
 if __name__ == "__main__":

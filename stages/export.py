@@ -1,4 +1,4 @@
-"""Save the baseline as the chapter does: data/birds_vs_airplanes.pt (8.4.2)."""
+"""Save the trained baseline as the book does: data/birds_vs_airplanes.pt (8.4.2)."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ EXPORTED = Path("data/birds_vs_airplanes.pt")
 
 def main() -> None:
     params.load()
-    what_to_do = "bring it with `dvc repro train@baseline`"
+    what_to_do = "train it with `dvc repro train@baseline`"
     with explained(f"{BASELINE}: cannot be read ({{}}); {what_to_do}", OSError):
         state_dict = BASELINE.read_bytes()
     stage.write(EXPORTED, state_dict)

@@ -1,4 +1,4 @@
-"""Keep the chosen classes of CIFAR-10, as tensors, in data/cifar2.pt."""
+"""Keep the chosen classes of CIFAR-10, and save them as tensors: data/cifar2.pt."""
 
 import io
 from pathlib import Path
@@ -20,10 +20,12 @@ def main() -> None:
     labels = [class_names.index(name) for name in data.classes]
     train_images, train_labels = select(cifar10.TRAIN_FILES, labels, official)
     val_images, val_labels = select(cifar10.VAL_FILES, labels, official)
-    for split, found in (("training", train_labels), ("validation", val_labels)):
+    for split, present in (("training", train_labels), ("test", val_labels)):
         for label, name in enumerate(data.classes):
-            if label not in found:
-                raise errors.UserError(f"{cifar10.FOLDER}: no {split} image of a {name}")
+            if label not in present:
+                raise errors.UserError(
+                    f"{cifar10.FOLDER}: no {split} images of class {name}"
+                )
 
     buffer = io.BytesIO()
     torch.save(
@@ -42,24 +44,24 @@ def main() -> None:
 
 
 def read(name: str, official: bool) -> bytes:
-    """The file's bytes; with `official`, only where their MD5 is the published one."""
+    """Read a file. If `official`, raise UserError unless its MD5 is the official one."""
     path: Path = cifar10.FOLDER / name
     with errors.explained(
-        f"{path}: cannot be read ({{}}); bring it with `dvc repro download`", OSError
+        f"{path}: cannot be read ({{}}); get it with `dvc repro download`", OSError
     ):
         content = path.read_bytes()
     if official and not cifar10.is_genuine(name, content):
         raise errors.UserError(
-            f"{path}: is not the official file (its MD5 differs); "
-            "bring it anew with `dvc repro --force download`"
+            f"{path}: not the official file (its MD5 differs); "
+            "download it again with `dvc repro --force download`"
         )
     return content
 
 
 def select(files: list[str], labels: list[int], official: bool) -> tuple[Tensor, Tensor]:
-    """The images with one of `labels`, in the files' order: N×3×32×32 and N.
+    """Select the images with one of `labels`: N×3×32×32, and their new labels, N.
 
-    The new label of an image is the place of its old one in `labels`.
+    An image's new label is the index of its old label in `labels`.
     """
     images: list[Tensor] = []
     new_labels: list[int] = []

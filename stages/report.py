@@ -1,7 +1,7 @@
-"""Write the report: one HTML file that needs nothing but itself.
+"""Write the report, a single HTML file that opens offline: plots/report.html.
 
-`--photographs`: with images of CIFAR-10 and the benchmark's own first filters, to look at
-here; the one without them can be in git.
+With `--real-images`, it contains CIFAR-10 images, so it goes to pictures/, which git
+ignores.
 """
 
 import io
@@ -11,47 +11,48 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from benchmark import params
-from benchmark.reporting import charts, dvc_lock, photographs, report_charts
-from benchmark.reporting.comparison import against_baseline, all_pairs
+from benchmark.reporting import charts, dvc_lock, report_charts
+from benchmark.reporting.comparison import all_pairs, differences_from_baseline
 from benchmark.reporting.costs import Cost, cost_of
 from benchmark.reporting.figures import png
+from benchmark.reporting.real_images import load_real_images
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, environment_of, read
 from benchmark.reporting.tables import HardImage, hardest
 from benchmark.running import cli, stage
-from benchmark.stats.significance import letters
+from benchmark.stats.significance import compact_letter_display
 from benchmark.training import recipe
 
-WITHOUT, WITH = Path("plots/report.html"), Path("pictures/report.html")
-CONVOLUTION = {WITHOUT: Path("plots/convolution"), WITH: Path("pictures/convolution")}
-# Images that most architectures get wrong.
-MOST_IMAGES = {WITHOUT: 12, WITH: 24}
+COMMITTED, REAL = Path("plots/report.html"), Path("pictures/report.html")
+CONVOLUTION = {COMMITTED: Path("plots/convolution"), REAL: Path("pictures/convolution")}
+# The maximum number of hard images to show.
+MAX_IMAGES = {COMMITTED: 12, REAL: 24}
 SCALE = 3
 
 
-def main(photographs: bool = False) -> None:
+def main(real_images: bool = False) -> None:
     loaded = params.load()
-    target = WITH if photographs else WITHOUT
+    target = REAL if real_images else COMMITTED
     stage.write(target, page(loaded, target))
 
 
 def page(loaded: params.Params, target: Path) -> str:
     results = read(list(loaded.architectures))
-    against, found = against_baseline(results), all_pairs(results)
+    vs_baseline, pairs = differences_from_baseline(results), all_pairs(results)
     costs = {name: cost(loaded, name) for name in results.names}
-    wrong = hardest(results, MOST_IMAGES[target])
+    hard_images = hardest(results, MAX_IMAGES[target])
     return render(
         TEMPLATES / "report.html",
         results=results,
-        against=against,
+        vs_baseline=vs_baseline,
         costs=costs,
-        letters=letters(results.by_accuracy, found) if found else {},
-        real=[pair for pair in found if pair.is_significant],
-        n_pairs=len(found),
-        wrong=wrong,
+        letters=compact_letter_display(results.by_accuracy, pairs) if pairs else {},
+        significant=[pair for pair in pairs if pair.is_significant],
+        n_pairs=len(pairs),
+        hard_images=hard_images,
         class_names=loaded.data.classes,
-        photographs=enlarged(wrong) if target == WITH else {},
-        params=in_yaml(loaded),
+        enlarged=enlarge(hard_images) if target == REAL else {},
+        params=to_yaml(loaded),
         environments=environments(results),
         md5s=dvc_lock.md5s(),
         pictures=pictures(loaded, results, costs, target),
@@ -60,44 +61,46 @@ def page(loaded: params.Params, target: Path) -> str:
 
 def cost(loaded: params.Params, name: str) -> Cost:
     return cost_of(
-        recipe.find(name), len(loaded.data.classes), recipe.settings_of(loaded, name)
+        recipe.load_architecture(name),
+        len(loaded.data.classes),
+        recipe.settings_of(loaded, name),
     )
 
 
 def pictures(
     loaded: params.Params, results: Results, costs: dict[str, Cost], target: Path
 ) -> dict[str, bytes]:
-    """Every picture of the report but for single photographs, as PNG."""
-    against, found = against_baseline(results), all_pairs(results)
+    """Return the report's charts as PNG, by name."""
+    vs_baseline, pairs = differences_from_baseline(results), all_pairs(results)
     figures = {
-        "ranking": charts.ranking(results, against, found),
+        "ranking": charts.ranking(results, vs_baseline),
         "loss": charts.loss_curves(results),
-        "cost": report_charts.accuracy_against_cost(results, costs, against),
+        "cost": report_charts.accuracy_against_cost(results, costs, vs_baseline),
         "confusion": report_charts.confusion(results, loaded.data.classes),
     }
-    if found:
-        figures["pairs"] = report_charts.pairs(results, found)
+    if pairs:
+        figures["pairs"] = report_charts.pairs(results, pairs)
     files = {name: CONVOLUTION[target] / f"{name}.png" for name in ("filters", "layers")}
     return {name: png(figure) for name, figure in figures.items()} | {
         name: file.read_bytes() for name, file in files.items()
     }
 
 
-def enlarged(wrong: list[HardImage]) -> dict[int, bytes]:
-    """The photographs by their index, as PNG."""
-    images = photographs.load()[0]
-    found = {}
-    for each in wrong:
-        image = Image.fromarray(images[each.index].permute(1, 2, 0).numpy())
+def enlarge(hard_images: list[HardImage]) -> dict[int, bytes]:
+    """Return enlarged CIFAR-10 images as PNG, by index."""
+    images = load_real_images()[0]
+    files = {}
+    for hard_image in hard_images:
+        image = Image.fromarray(images[hard_image.index].permute(1, 2, 0).numpy())
         image = image.resize([SCALE * s for s in image.size], Image.Resampling.NEAREST)
         buffer = io.BytesIO()
         image.save(buffer, "png", optimize=True)
-        found[each.index] = buffer.getvalue()
-    return found
+        files[hard_image.index] = buffer.getvalue()
+    return files
 
 
-def in_yaml(loaded: params.Params) -> str:
-    """The params as YAML, without the comments."""
+def to_yaml(loaded: params.Params) -> str:
+    """Format the params as YAML, without comments."""
     buffer = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = None
@@ -106,14 +109,13 @@ def in_yaml(loaded: params.Params) -> str:
 
 
 def environments(results: Results) -> dict[str, list[str]]:
-    """Each environment that architectures were trained in, and which."""
-    found: dict[str, list[str]] = {}
+    """Return the nets that each machine trained, by the machine's description."""
+    nets: dict[str, list[str]] = {}
     for name in results.names:
-        each = environment_of(name)
-        words = ", ".join(f"{key} {value}" for key, value in each.items())
-        found.setdefault(words, []).append(name)
-    return found
+        machine = ", ".join(f"{key} {value}" for key, value in environment_of(name).items())
+        nets.setdefault(machine, []).append(name)
+    return nets
 
 
 if __name__ == "__main__":
-    stage.run(main, cli.PHOTOGRAPHS)
+    stage.run(main, cli.REAL_IMAGES)

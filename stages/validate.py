@@ -1,6 +1,6 @@
-"""Score one architecture's models: metrics/<architecture>.json and results/<architecture>/.
+"""Score the models of one net: metrics/<name>.json and results/<name>/.
 
-What is written here is all that comparisons and reports read: no model.
+Comparisons and reports read these files; none of them needs a model.
 """
 
 import json
@@ -29,11 +29,11 @@ def main(architecture: str) -> None:
     device = choose_device(loaded.train.device)
     data = dataset.load(loaded.data.mean, loaded.data.std)
     images, val_images = (
-        data.normalized(each).to(device) for each in (data.train_images, data.val_images)
+        data.normalized(split).to(device) for split in (data.train_images, data.val_images)
     )
     settings = recipe.settings_of(loaded, architecture)
     model = recipe.build_model(
-        recipe.find(architecture), len(data.class_names), settings
+        recipe.load_architecture(architecture), len(data.class_names), settings
     ).to(device)
 
     predictions = pd.DataFrame({"label": data.val_labels.tolist()})
@@ -58,7 +58,7 @@ def main(architecture: str) -> None:
         "train_accuracy": seeds["train_accuracy"].mean(),
         "val_accuracy": seeds["val_accuracy"].mean(),
     }
-    if len(seeds) > 1:  # one seed does not tell how far others are
+    if len(seeds) > 1:  # one seed has no standard deviation
         metrics["val_accuracy_std"] = seeds["val_accuracy"].std()
     metrics = {key: round(value, 6) for key, value in metrics.items()}
 
@@ -68,19 +68,19 @@ def main(architecture: str) -> None:
     for name in ("loss_curve.csv", "environment.json"):
         stage.write(results / name, (MODELS / architecture / name).read_bytes())
     stage.write(METRICS / f"{architecture}.json", json.dumps(metrics, indent=2) + "\n")
-    # By now the models are recorded, and nobody needs to resume their training.
+    # The scores are written, so these training runs will not be resumed.
     checkpoint.discard(cell.checkpoint for cell in cells(loaded, architecture))
-    print(f"{architecture}: val accuracy {metrics['val_accuracy']:.4f}", end=" ")
-    print(f"(train {metrics['train_accuracy']:.4f}), {len(seeds)} seed(s)")
+    val, train = (f"{metrics[f'{split}_accuracy']:.1%}" for split in ("val", "train"))
+    print(f"{architecture}: test accuracy {val} (training {train}), {len(seeds)} seed(s)")
 
 
 def seed_of(path: Path) -> int:
-    """The k of seed-k.pt."""
+    """Return k for a file seed-k.pt."""
     return int(path.stem.removeprefix("seed-"))
 
 
 def csv(table: pd.DataFrame) -> str:
-    """The table as CSV with the same bytes on every system."""
+    """Format the table as CSV, with the same line endings on every system."""
     return table.to_csv(lineterminator="\n")
 
 

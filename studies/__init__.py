@@ -1,1 +1,1 @@
-"""Questions about the benchmark, each answered by a page of docs/."""
+"""Studies: each answers a question about the benchmark with a page in docs/."""

@@ -1,4 +1,4 @@
-"""What the tests share: small params, small data, and one small run of everything."""
+"""Shared by the tests: small params, small data, and one small run of everything."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from benchmark import classes, params
 from benchmark.data import cifar10
 from benchmark.running.files import md5
-from benchmark.running.repository import ANYBODY, copy_project, edit_params
+from benchmark.running.repository import NO_GIT_SETTINGS, copy_project, edit_params
 from benchmark.training import recipe
 from notebook import rows
 from notebook import train as notebook_train
@@ -27,18 +27,18 @@ from scripts import verify
 from tests import forks
 
 torch.set_num_threads(1)
-# The tests train here, whatever cluster there is, and whatever runs them.
+# The tests train on this machine, whatever the environment says.
 for name in ("DASK_SCHEDULER_ADDRESS", "CHECKPOINTS", "DVC_ROOT", "DVC_STAGE"):
     os.environ.pop(name, None)
-# Seeds in turn, in the stage's own process: no others to start, each with its torch.
+# Train seeds one after another in the stage's own process, which saves starting others.
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = list(params.load(ROOT / "params.yaml").architectures)
-# Rows for what DVC does: one of each size, with settings and overrides of its own.
+# Nets for the DVC tests: each value of sized_by, with and without settings and overrides.
 FEW = ["baseline", "l2_reg", "dropout", "res_deep"]
 
-# Every stage and every architecture in as little time as can be.
+# Small enough to run every stage and every net quickly.
 SMALL = {
     "data.source": "synthetic",
     "data.synthetic.train_images": 60,
@@ -50,7 +50,7 @@ SMALL = {
     "train.seeds": 2,
 }
 SMALL_NET = {"n_chans": 4, "n_blocks": 3, "p": 0.4}
-# In a namespace of its own a process has no network, and can mount what it likes.
+# In its own namespace, a process has no network and can mount file systems.
 UNSHARE = ["unshare", "--user", "--map-root-user"]
 NAMESPACES = (
     bool(shutil.which("unshare"))
@@ -59,12 +59,12 @@ NAMESPACES = (
     ).returncode
 )
 WITHOUT_NETWORK = [*UNSHARE, "--net"] if NAMESPACES else []
-# A device with no numbers is everywhere; a GPU is used where there is one.
+# The meta device is always available; a GPU is used if there is one.
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 OTHER_DEVICES = ["meta", pytest.param("cuda", marks=NO_GPU)]
 COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "commit"]
 YAML_SAFE = YAML(typ="safe")
-# The longest files first, so that no process is left with one at the end.
+# The longest files first, so that all processes finish at about the same time.
 LONGEST = [
     *("runs", "cluster", "kills", "every_row", "same_bytes", "faults_dvc", "faults"),
     *("one_line", "pr_report", "demo", "shared_cache", "stale", "verify"),
@@ -79,13 +79,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def run(
     *command: str, cwd: Path, check: bool = True, is_fresh: bool = False, **environment: str
 ) -> str:
-    """Run a command with the tests' Python first in PATH; return all it printed.
+    """Run a command with the tests' Python first in PATH; return its output.
 
     is_fresh: start a new Python, as a user does, instead of forking one (forks.py).
     """
     here = str(Path(sys.executable).parent)
     path = os.pathsep.join([here, os.environ["PATH"]])
-    env = os.environ | ANYBODY | {"PATH": path, "PYTHONIOENCODING": "utf-8"} | environment
+    env = (
+        os.environ
+        | NO_GIT_SETTINGS
+        | {"PATH": path, "PYTHONIOENCODING": "utf-8"}
+        | environment
+    )
     module = ["dvc", *command[1:]] if command[0] == "dvc" else command[2:]
     if command[:2] == ("python", "-m") or command[0] == "dvc":
         # A fork would wait minutes for joblib's idle processes to end.
@@ -118,7 +123,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), "utf-8")
 
 
-# What tables of tests do to a folder: each gives a function that does it.
+# Changes for tables of tests: each returns a function that changes a folder.
 Damage = Callable[[Path], object]
 
 
@@ -144,7 +149,7 @@ def changed(key: str, value: object, where: str = ".") -> Damage:
 
 
 def keep_rows(path: Path, section: str, names: Iterable[str]) -> None:
-    """Take all rows but these out of a section of a file of params."""
+    """Take all other rows out of one section of a params file."""
     yaml = YAML()
     content = yaml.load(path)
     for name in set(content[section]) - set(names):
@@ -153,25 +158,25 @@ def keep_rows(path: Path, section: str, names: Iterable[str]) -> None:
 
 
 def modified(repository: Path, notebook: bool = False) -> set[str]:
-    """The stages that DVC would run because code, params or results changed.
+    """Return the stages that DVC would run because code, params or results changed.
 
-    notebook: those of notebook/dvc.yaml too, which `dvc repro` leaves alone.
+    notebook: include the stages of notebook/dvc.yaml, which `dvc repro` does not run.
     """
     pipelines = [verify.BENCHMARK, *([verify.NOTEBOOK] if notebook else [])]
     with chdir(repository):
-        found = [verify.told_apart(verify.dvc_status(each))[0] for each in pipelines]
+        found = [verify.split_status(verify.dvc_status(each))[0] for each in pipelines]
     stages = {line.split(": ")[0] for lines in found for line in lines}
     return {stage.rpartition(":")[2] for stage in stages}
 
 
 def ran(printed: str) -> set[str]:
-    """The stages that `dvc repro` ran, told from what it printed."""
+    """Return the stages that `dvc repro` ran, from its output."""
     lines = printed.splitlines()
     return {line.split("'")[1] for line in lines if line.startswith("Running stage '")}
 
 
 def check_results(name: str, loaded: params.Params, n_val: int) -> None:
-    """Whether what is in git of an architecture, here, belongs together."""
+    """Check that the committed files of a net, in the current folder, are consistent."""
     folder, training = Path("results") / name, recipe.training_of(loaded, name)
     seeds = pd.read_csv(folder / "seeds.csv", index_col="seed")
     curve = pd.read_csv(folder / "loss_curve.csv", index_col="seed")
@@ -183,9 +188,11 @@ def check_results(name: str, loaded: params.Params, n_val: int) -> None:
         right = (predictions[f"seed_{seed}"] == predictions["label"]).mean()
         assert right == pytest.approx(accuracy)
         assert list(curve["epoch"][seed]) == list(range(1, training.epochs + 1))
-        # What is scored while training is what validate scores.
+        # Training and validate must measure the same accuracy.
         assert curve["val_accuracy"][seed].iloc[-1] == accuracy
-    net = recipe.build_model(recipe.find(name), 2, recipe.settings_of(loaded, name))
+    net = recipe.build_model(
+        recipe.load_architecture(name), 2, recipe.settings_of(loaded, name)
+    )
     assert json.loads(Path(f"metrics/{name}.json").read_text()) == pytest.approx(
         {
             "params": recipe.n_parameters(net),
@@ -200,7 +207,7 @@ def check_results(name: str, loaded: params.Params, n_val: int) -> None:
 
 
 class RunsCode:
-    """Unpickled, it makes a folder."""
+    """Creates a folder when it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, ("it-ran",)
@@ -243,7 +250,7 @@ def small_data(workplace: Path) -> Path:
 
 @pytest.fixture
 def notebook_cells(small_data: Path) -> Callable[..., tuple]:
-    """Makes the two cells of a row of notebook/params.yaml, on few images, and its row."""
+    """A function that returns a row of the notebook and two cells with few images."""
     shutil.copytree(ROOT / "notebook", small_data / "notebook")
 
     def make(name: str, **changes: object) -> tuple:
@@ -273,7 +280,7 @@ def ten_classes() -> dict[str, bytes]:
 def official(
     ten_classes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
-    """The same files, taken for the official ones."""
+    """The same files, with their MD5s in place of the official ones."""
     md5s = {name: md5(content) for name, content in ten_classes.items()}
     monkeypatch.setattr(cifar10, "OFFICIAL_MD5", md5s)
     return ten_classes
@@ -281,10 +288,10 @@ def official(
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository where few rows went through all stages once; all is committed."""
+    """A repository with a few nets: every stage has run once, and all is committed."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # what all processes of this run share
+        base = base.parent  # shared by all processes of this run
     first = base / "small-run"
     with FileLock(first.with_suffix(".lock")):
         if not first.exists():
@@ -305,14 +312,14 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clone(small_run: Path, tmp_path: Path) -> Path:
-    """A clone of the small run: neither data, nor models, nor cache."""
+    """A clone of the small run, without data, models and cache."""
     run("git", "clone", "-q", str(small_run), str(tmp_path / "clone"), cwd=tmp_path)
     return tmp_path / "clone"
 
 
 @pytest.fixture
 def scratch(small_run: Path) -> Iterator[Path]:
-    """The small run; whatever a test does to it is taken back."""
+    """The small run. Afterwards, all changes to it are undone."""
     yield small_run
     run("git", "checkout", "-q", "-f", "main", cwd=small_run)
     run("git", "clean", "-q", "-fd", cwd=small_run)
@@ -321,8 +328,8 @@ def scratch(small_run: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def trained_anew(scratch: Path) -> Iterator[Path]:
-    """The small run; models that a test puts in place of its own are taken back too."""
+def retrained(scratch: Path) -> Iterator[Path]:
+    """The small run. Afterwards, models that the test replaced are restored, too."""
     yield scratch
     run("git", "checkout", "-q", "-f", "main", cwd=scratch)
     run("dvc", "checkout", "-q", "--force", cwd=scratch)

@@ -1,6 +1,6 @@
 """Run commands in processes that have already imported torch and DVC.
 
-Importing them takes longer than most of what a test runs. So one process imports them and
+Importing them takes longer than most commands in the tests. So one process imports them and
 is forked for every command; DVC's process is forked again for every stage.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-ARE_POSSIBLE = sys.platform == "linux"  # macOS's own libraries do not survive a fork
-# Nothing of the project: a copy of it runs its own code.
+ARE_POSSIBLE = sys.platform == "linux"  # on macOS, system libraries do not survive a fork
+# Nothing from the project, because copies of it run their own code.
 IMPORTED = [
     "celery", "dvc.api", "dvc.cli.parser", "dvc.repo.experiments.queue.celery",
     "filelock", "jinja2", "joblib", "matplotlib.pyplot", "networkx", "pandas", "pydantic",
@@ -27,7 +27,7 @@ IMPORTED = [
 def run(
     module: str, *arguments: str, cwd: Path, environment: Mapping[str, str]
 ) -> tuple[int | None, str]:
-    """Run `python -m module …`; return its exit code and all it printed."""
+    """Run `python -m module …`; return its exit code and output."""
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(IMPORTED)
     with tempfile.NamedTemporaryFile() as output:
@@ -75,7 +75,7 @@ def _module(
 
 
 def _stage(executable: str, command: str, cwd: str, env: dict[str, str], **_: Any) -> None:
-    """In place of DVC's own function, which starts a shell for the command."""
+    """Replaces DVC's function, which starts a shell for the command."""
     from dvc.stage.exceptions import StageCmdFailedError
 
     _, _, module, *arguments = shlex.split(command)

@@ -9,10 +9,10 @@ from torch import nn
 from benchmark import params
 from benchmark.training import loop, recipe
 from benchmark.training.scoring import accuracy, predict
-from studies.speed.ways import pool_last
+from studies.speed.variants import pool_last
 from tests.conftest import ARCHITECTURES, ROOT
 
-# With n_chans 32, n_blocks 10 and two classes, as the chapter's code gives them.
+# With n_chans 32, n_blocks 10 and two classes, as in the book's code.
 PARAMETERS = {
     "connected": 3_737_474,
     "first": 1_574_402,
@@ -29,26 +29,30 @@ PARAMETERS = {
 every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
-def assemble(name, n_classes=2, seed=0, device="cpu", **sizes):
+def build_training(name, n_classes=2, seed=0, device="cpu", **sizes):
     loaded = params.load(ROOT / "params.yaml")
     settings = recipe.settings_of(loaded, name)
     settings |= {key: size for key, size in sizes.items() if key in settings}
-    # Five times the benchmark's, so that a few steps are enough.
+    # Five times the benchmark's lr, so that a few steps are enough.
     lr = 5 * recipe.training_of(loaded, name).lr
-    return recipe.assemble(recipe.find(name), n_classes, settings, lr, seed, device)
+    return recipe.build_training(
+        recipe.load_architecture(name), n_classes, settings, lr, seed, device
+    )
 
 
-def train(made, images, labels, epochs, batch_size):
+def train(setup, images, labels, epochs, batch_size):
     """Train a recipe in place and return the loss of every epoch."""
     return loop.train(
-        made.model,
-        made.optimizer,
+        setup.model,
+        setup.optimizer,
         images,
         labels,
         epochs=epochs,
-        order=loop.shuffled(len(images), batch_size, torch.Generator().manual_seed(0)),
-        loss=made.loss,
-        penalty=made.penalty,
+        batches=loop.shuffled_batches(
+            len(images), batch_size, torch.Generator().manual_seed(0)
+        ),
+        loss_fn=setup.loss_fn,
+        penalty=setup.penalty,
     )
 
 
@@ -60,23 +64,23 @@ def batch(n_images=8, seed=0):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_count(name):
-    model = assemble(name).model
+    model = build_training(name).model
     assert recipe.n_parameters(model) == PARAMETERS[name]
 
 
 @every_architecture
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_one_score_a_class(name, n_classes):
+def test_one_score_per_class(name, n_classes):
     images, _ = batch()
-    assert assemble(name, n_classes).model(images).shape == (8, n_classes)
+    assert build_training(name, n_classes).model(images).shape == (8, n_classes)
 
 
 @every_architecture
 def test_every_parameter_has_a_finite_gradient(name):
-    made = assemble(name)
+    setup = build_training(name)
     images, labels = batch()
-    made.loss(made.model(images), labels).backward()
-    for parameter_name, parameter in made.model.named_parameters():
+    setup.loss_fn(setup.model(images), labels).backward()
+    for parameter_name, parameter in setup.model.named_parameters():
         gradient = parameter.grad
         assert gradient is not None and gradient.isfinite().all(), parameter_name
         assert gradient.abs().sum() > 0, parameter_name
@@ -84,22 +88,22 @@ def test_every_parameter_has_a_finite_gradient(name):
 
 @every_architecture
 def test_optimizer_holds_this_models_parameters(name):
-    made = assemble(name)
-    held = [p for group in made.optimizer.param_groups for p in group["params"]]
-    assert {id(p) for p in held} == {id(p) for p in made.model.parameters()}
+    setup = build_training(name)
+    held = [p for group in setup.optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in held} == {id(p) for p in setup.model.parameters()}
 
 
 @every_architecture
 def test_overfits_one_batch(name):
-    made = assemble(name, n_chans=8, n_blocks=3)
+    setup = build_training(name, n_chans=8, n_blocks=3)
     images, labels = batch(16)
-    train(made, images, labels, epochs=100, batch_size=16)
-    assert accuracy(predict(made.model, images), labels) == 1
+    train(setup, images, labels, epochs=100, batch_size=16)
+    assert accuracy(predict(setup.model, images), labels) == 1
 
 
 @every_architecture
-def test_a_seed_gives_the_same_weights_each_time_and_another_seed_others(name):
-    first, again, other = (assemble(name, seed=seed).model for seed in (0, 0, 1))
+def test_the_seed_determines_the_weights(name):
+    first, again, other = (build_training(name, seed=seed).model for seed in (0, 0, 1))
     equal = [torch.equal(p, q) for p, q in pairs(first, again)]
     assert all(equal)
     assert not all(torch.equal(p, q) for p, q in pairs(first, other))
@@ -111,7 +115,7 @@ def pairs(one, other):
 
 @every_architecture
 def test_the_weights_do_not_depend_on_the_device(name, monkeypatch):
-    expected = assemble(name).model.state_dict()
+    expected = build_training(name).model.state_dict()
     moved = []
 
     def to(model, device):
@@ -119,7 +123,7 @@ def test_the_weights_do_not_depend_on_the_device(name, monkeypatch):
         return model
 
     monkeypatch.setattr(nn.Module, "to", to)
-    assemble(name, device="cuda")
+    build_training(name, device="cuda")
     [(device, drawn)] = moved
     assert device == "cuda"
     assert all(torch.equal(drawn[key], value) for key, value in expected.items())
@@ -127,12 +131,12 @@ def test_the_weights_do_not_depend_on_the_device(name, monkeypatch):
 
 @pytest.mark.parametrize("n_blocks", [1, 10, 100])
 def test_parameters_of_res_deep_grow_with_its_blocks(n_blocks):
-    model = assemble("res_deep", n_blocks=n_blocks).model
+    model = build_training("res_deep", n_blocks=n_blocks).model
     expected = 896 + n_blocks * (9_216 + 64) + 65_568 + 66
     assert recipe.n_parameters(model) == expected
 
 
-# As the chapter writes the baseline.
+# The baseline as printed in the book.
 class Modules(nn.Module):
     def __init__(self):
         super().__init__()
@@ -153,8 +157,8 @@ class Modules(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["baseline", "l2_reg", "l1_reg"])
-def test_the_chapters_form_of_the_baseline_is_equal_to_the_bit(name):
-    ours = assemble(name).model
+def test_the_books_form_of_the_baseline_is_bitwise_equal(name):
+    ours = build_training(name).model
     torch.manual_seed(0)
     chapters = Modules()
     images, labels = batch(64)
@@ -166,14 +170,14 @@ def test_the_chapters_form_of_the_baseline_is_equal_to_the_bit(name):
         assert torch.equal(p, q) and torch.equal(p.grad, q.grad)
 
 
-# How many poolings each net of the chapter has after an activation.
+# The number of poolings after an activation in each of the book's nets.
 POOLED = {"connected": 0, "first": 0, "depth": 3, "res": 2, "res_deep": 1}
 
 
 @every_architecture
-def test_pooling_after_the_activation_as_the_chapter_does_is_the_same_to_the_bit(name):
-    ours = assemble(name, n_chans=8, n_blocks=2).model
-    chapters = pool_last(assemble(name, n_chans=8, n_blocks=2).model)
+def test_pooling_after_the_activation_is_bitwise_equal(name):
+    ours = build_training(name, n_chans=8, n_blocks=2).model
+    chapters = pool_last(build_training(name, n_chans=8, n_blocks=2).model)
     images, labels = batch(16)
     losses = []
     for model in (ours, chapters):
@@ -186,8 +190,8 @@ def test_pooling_after_the_activation_as_the_chapter_does_is_the_same_to_the_bit
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_as_the_chapter_draws_it_activations_come_before_poolings(name):
-    traced = pool_last(assemble(name).model)
+def test_pool_last_moves_poolings_after_activations(name):
+    traced = pool_last(build_training(name).model)
     kinds = {key: type(module).__name__ for key, module in traced.named_modules()}
     steps = [
         kinds.get(node.target, getattr(node.target, "__name__", "")).lower()
@@ -209,26 +213,27 @@ def test_weight_decay_is_the_l2_penalty():
         return lambda: 1e-3 * sum(p.pow(2).sum() for p in model.parameters())
 
     by_decay, by_penalty, without = (
-        assemble("l2_reg"), assemble("baseline"), assemble("baseline")
+        build_training("l2_reg"), build_training("baseline"), build_training("baseline")
     )  # fmt: skip
     by_penalty = replace(by_penalty, penalty=penalty_of(by_penalty.model))
-    for made in (by_decay, by_penalty, without):
-        train(made, images, labels, epochs=5, batch_size=16)
+    for setup in (by_decay, by_penalty, without):
+        train(setup, images, labels, epochs=5, batch_size=16)
     for decayed, penalized, plain in zip(
-        *(made.model.parameters() for made in (by_decay, by_penalty, without)), strict=True
+        *(setup.model.parameters() for setup in (by_decay, by_penalty, without)),
+        strict=True,
     ):
         torch.testing.assert_close(decayed, penalized, rtol=0, atol=1e-6)
         assert (decayed - plain).abs().max() > 1e-5
 
 
 def test_l1_penalty():
-    made = assemble("l1_reg")
-    total = sum(p.abs().sum() for p in made.model.parameters())
-    torch.testing.assert_close(made.penalty(), 1e-3 * total)
+    setup = build_training("l1_reg")
+    total = sum(p.abs().sum() for p in setup.model.parameters())
+    torch.testing.assert_close(setup.penalty(), 1e-3 * total)
 
 
-def test_dropout_leaves_out_whole_channels_while_training_only():
-    model = assemble("dropout").model
+def test_dropout_zeroes_whole_channels_only_in_training():
+    model = build_training("dropout").model
     model.conv1.weight.data.zero_()
     model.conv1.bias.data.fill_(1)
     seen = []

@@ -1,4 +1,4 @@
-"""Whether a change is more than noise, from the predictions in git."""
+"""The change report, made from the predictions in git."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ SEEDS = [f"seed_{seed}" for seed in range(N_SEEDS)]
 
 
 def predictions(threshold, seed):
-    """Of a net that is right where an image's difficulty is below the threshold."""
+    """Predictions of a net: correct if an image's difficulty is below the threshold."""
     made = results_of({"res": threshold}, N_SEEDS, seed, scatter=0.5).predictions["res"]
     return made.rename_axis("example")
 
@@ -37,7 +37,7 @@ def write(name, table):
 
 
 def said(base="HEAD", revision=None):
-    """The last column of the report, by architecture, and the line below the table."""
+    """Return the last column of the report, by net, and the line below the table."""
     lines = changes.report(changes.changes(base, revision)).splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines[2:-2]]
     return {row[0]: row[-1] for row in rows}, lines[-1]
@@ -45,35 +45,37 @@ def said(base="HEAD", revision=None):
 
 def test_nothing_changed(repository):
     words, last = said()
-    assert set(words.values()) == {"none: the same answers"}
-    assert last.startswith("More than noise: nothing. 0 architecture(s)")
+    assert set(words.values()) == {"none: same predictions"}
+    assert last.startswith(
+        "Significant changes: none. Number of nets tested, as one family (Holm): 0."
+    )
 
 
 def test_another_number_of_seeds_is_no_change(repository):
     write("res", predictions(1.4, 1)[["label", *SEEDS[:3]]])
     words, last = said()
-    assert words["res"] == "none: seeds that both have answer the same (seeds: 5 → 3)"
-    assert last.startswith("More than noise: nothing.")
+    assert words["res"] == "none: same predictions for the seeds in common (seeds: 5 → 3)"
+    assert last.startswith("Significant changes: none.")
 
 
-def test_worse_and_better_predictions_are_more_than_noise(repository):
+def test_worse_and_better_predictions_are_significant(repository):
     write("res", predictions(1.1, 8))
     write("depth", predictions(1.7, 9))
     write("baseline", predictions(1.4, 10))
     words, last = said()
-    assert words["baseline"].startswith("not more than noise (95%: −")
+    assert words["baseline"].startswith("no clear change (−")
     assert words["res"].startswith("**worse by ")
     assert words["depth"].startswith("**better by ")
-    named = last.split(". ")[0].removeprefix("More than noise: ").split(", ")
+    named = last.split(". ")[0].removeprefix("Significant changes: ").split(", ")
     assert sorted(named) == ["depth", "res"]
 
 
-def test_between_two_commits_whatever_the_workspace_has(repository):
+def test_two_commits_are_compared_without_the_workspace(repository):
     write("res", predictions(1.1, 8))
     commit(repository)
     write("res", predictions(1.4, 1))
     assert said("HEAD~1", "HEAD")[0]["res"].startswith("**worse by ")
-    assert said("HEAD~1")[0]["res"] == "none: the same answers"
+    assert said("HEAD~1")[0]["res"] == "none: same predictions"
 
 
 def test_new_removed_and_other_images(repository):
@@ -84,15 +86,15 @@ def test_new_removed_and_other_images(repository):
     write("res", other)
     words, _ = said()
     assert words["mine"] == "new" and words["depth"] == "removed"
-    assert words["res"] == "scored on other data: cannot be compared"
+    assert words["res"] == "cannot compare: scored on different data"
 
 
-def test_one_seed_says_nothing(repository):
+def test_one_seed_is_not_enough(repository):
     write("res", predictions(1.4, 10)[["label", "seed_4"]])
-    assert said()[0]["res"] == "with one seed nothing can be said (seeds: 5 → 1)"
+    assert said()[0]["res"] == "cannot tell with one seed (seeds: 5 → 1)"
 
 
-def test_no_seed_in_common_is_tested_too(repository):
+def test_no_common_seeds(repository):
     other = predictions(1.1, 10)
     write("res", other.rename(columns={name: f"{name}0" for name in SEEDS[1:]}))
     write("depth", other[["label", "seed_3", "seed_4"]])
@@ -112,34 +114,32 @@ def test_other_data_with_the_same_labels(repository):
     commit(repository)
     lock("another")
     write("res", predictions(1.1, 8))
-    assert said()[0]["res"] == "scored on other data: cannot be compared"
+    assert said()[0]["res"] == "cannot compare: scored on different data"
     lock("one")
     assert said()[0]["res"].startswith("**worse by ")
 
 
-def test_in_a_folder_of_a_repository_and_with_any_name(tmp_path, monkeypatch):
+def test_in_a_subfolder_and_with_unusual_names(tmp_path, monkeypatch):
     project = tmp_path / "with space" / "project"
     project.mkdir(parents=True)
     monkeypatch.chdir(project)
     run("git", "init", "-q", "-b", "main", cwd=tmp_path)
     write("größe", predictions(1.4, 0))
     commit(tmp_path)
-    assert said()[0] == {"größe": "none: the same answers"}
+    assert said()[0] == {"größe": "none: same predictions"}
 
 
-def test_results_of_a_net_that_params_no_longer_have(repository):
+def test_results_of_a_removed_net_are_ignored(repository):
     Path("params.yaml").write_text("architectures: {baseline: {}, res: {}, depth: {}}")
     commit(repository)
     Path("params.yaml").write_text("architectures: {baseline: {}, res: {}}")
     words, _ = said()
     assert words.pop("depth") == "removed"
-    assert set(words.values()) == {"none: the same answers"}
+    assert set(words.values()) == {"none: same predictions"}
 
 
-def test_a_lock_that_is_gone_is_told_as_such(repository):
+def test_a_missing_lock_is_reported(repository):
     lock("one")
     commit(repository)
     Path("dvc.lock").unlink()
-    assert said()[0]["res"] == (
-        "dvc.lock does not say what it was scored on: cannot be compared"
-    )
+    assert said()[0]["res"] == ("cannot compare: dvc.lock does not name the data")

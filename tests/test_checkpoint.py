@@ -1,4 +1,4 @@
-"""A training that was interrupted is resumed, and ends as if it had not been."""
+"""An interrupted training run resumes and gives the same result."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ from tests.conftest import ARCHITECTURES, ROOT, RunsCode, edit_params
 EPOCHS = 4
 
 
-class CutOffError(Exception):
+class InterruptError(Exception):
     pass
 
 
@@ -37,31 +37,31 @@ def small_cells(small_data):
     torch.set_num_threads(threads)
 
 
-def train(cell, cut_off_after=None):
-    """Train; return the result, or None where it was cut off, and the epochs trained."""
+def train(cell, interrupt_after=None):
+    """Train; return the result, or None if it was interrupted, and the epochs trained."""
     epochs = []
 
     def progress(*_, **__):
         def on_epoch_end(epoch, loss):
             epochs.append(epoch)
-            if epoch == cut_off_after:
-                raise CutOffError
+            if epoch == interrupt_after:
+                raise InterruptError
 
         return on_epoch_end
 
     try:
         return train_cell(cell, progress), epochs
-    except CutOffError:
+    except InterruptError:
         return None, epochs
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_cut_off_after_any_epoch_it_ends_the_same(name, small_cells):
+def test_interrupted_after_any_epoch_it_ends_the_same(name, small_cells):
     cell = small_cells(name)[1]
     whole, _ = train(dataclasses.replace(cell, checkpoint=None))
     assert len(whole["losses"]) == len(whole["val_accuracies"]) == EPOCHS
     for last in range(1, EPOCHS + 1):
-        assert train(cell, cut_off_after=last) == (None, [last])  # no epoch is repeated
+        assert train(cell, interrupt_after=last) == (None, [last])  # no epoch is repeated
         torch.rand(7)
     assert train(cell) == (whole, [])
 
@@ -81,7 +81,7 @@ def test_a_schedule_and_momentum_are_resumed_too(small_cells):
     )
     cell = dataclasses.replace(cell, architecture=architecture)
     whole, _ = train(dataclasses.replace(cell, checkpoint=None))
-    train(cell, cut_off_after=2)
+    train(cell, interrupt_after=2)
     assert train(cell) == (whole, [3, 4])
 
 
@@ -104,7 +104,7 @@ def paths_of(name):
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_a_changed_param_never_goes_on_from_another_one(small_data, key):
+def test_other_params_are_never_resumed(small_data, key):
     before = paths_of("dropout")
     assert len(set(before)) == 2
     assert paths_of("dropout") == before
@@ -118,7 +118,7 @@ def test_more_seeds_keep_what_was_trained(small_data):
     assert paths_of("dropout")[:2] == before
 
 
-def test_changed_images_never_go_on_from_others(small_data):
+def test_other_images_are_never_resumed(small_data):
     before = paths_of("dropout")
     stored = torch.load(CIFAR2, weights_only=True)
     stored["train_images"][7, 2, 31, 31] += 1
@@ -136,9 +136,7 @@ def test_changed_images_never_go_on_from_others(small_data):
         ("benchmark/data/scenes.py", False),
     ],
 )
-def test_changed_code_never_goes_on_from_other_code(
-    small_data, monkeypatch, file, is_another
-):
+def test_other_code_is_never_resumed(small_data, monkeypatch, file, is_another):
     for package in ("benchmark/training", "benchmark/data"):
         shutil.copytree(ROOT / package, small_data / package)
     code = (small_data / "benchmark/training", small_data / "benchmark/data/dataset.py")
@@ -181,13 +179,13 @@ def test_a_damaged_checkpoint_is_not_resumed(small_cells, capsys, damage):
     cell.checkpoint.write_bytes(damages()[damage](cell.checkpoint.read_bytes()))
     assert train(cell) == (whole, [1, 2, 3, 4])
     said = capsys.readouterr().err.strip()
-    assert said == f"{cell.checkpoint}: is damaged, so this training starts anew"
+    assert said == f"{cell.checkpoint} is damaged, so training starts over"
     assert not Path("it-ran").exists()
 
 
-def test_another_machine_starts_anew(small_cells, capsys, monkeypatch):
+def test_another_machine_starts_again(small_cells, capsys, monkeypatch):
     cell = small_cells("baseline")[0]
-    train(cell, cut_off_after=2)
+    train(cell, interrupt_after=2)
     describe = cell_module.describe
     monkeypatch.setattr(
         cell_module, "describe", lambda *given: describe(*given) | {"torch": "3.0"}
@@ -196,7 +194,7 @@ def test_another_machine_starts_anew(small_cells, capsys, monkeypatch):
     assert result["environment"]["torch"] == "3.0"
     assert epochs == [1, 2, 3, 4]
     said = capsys.readouterr().err
-    assert "is of another machine, or of another version of torch" in said
+    assert "is from another machine or another version of torch" in said
 
 
 HOLD = """
@@ -204,7 +202,7 @@ import sys, time
 from pathlib import Path
 from benchmark.running import checkpoint
 
-with checkpoint.held(Path(sys.argv[1]), "it"):
+with checkpoint.locked(Path(sys.argv[1]), "it"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -226,9 +224,9 @@ def test_one_process_at_a_time(small_cells):
     other = hold(cell)
     assert other.stdout.readline() == b"held\n"
     waits = hold(cell)
-    said = b"it: another process trains it; waiting for it to end\n"
+    said = b"it: another process is training it; waiting for it to finish\n"
     assert waits.stderr.readline() == said
-    other.kill()  # the lock of a process that dies is free
+    other.kill()  # the lock of a dead process is released
     assert waits.stdout.readline() == b"held\n"
     waits.kill()
     for process in (other, waits):
@@ -236,17 +234,17 @@ def test_one_process_at_a_time(small_cells):
     train(cell)
 
 
-def test_what_has_served_is_removed_and_nothing_else(small_cells):
+def test_only_finished_checkpoints_are_deleted(small_cells):
     done, not_done = small_cells("baseline")
     train(done)
-    train(not_done, cut_off_after=2)
+    train(not_done, interrupt_after=2)
     checkpoint.discard([done.checkpoint, None])
     left = {path.name for path in done.checkpoint.parent.iterdir()}
     assert left == {not_done.checkpoint.name, not_done.checkpoint.with_suffix(".lock").name}
 
 
 @pytest.mark.slow
-def test_what_another_process_is_at_stays_and_nobody_waits(small_cells):
+def test_locked_checkpoints_are_kept(small_cells):
     cell = small_cells("baseline")[0]
     train(cell)
     other = hold(cell)
@@ -259,17 +257,17 @@ def test_what_another_process_is_at_stays_and_nobody_waits(small_cells):
     assert not list(cell.checkpoint.parent.iterdir())
 
 
-def test_what_is_a_month_old_is_removed(small_cells):
+def test_checkpoints_are_deleted_after_a_month(small_cells):
     new, old = small_cells("baseline")
     for cell in (new, old):
-        train(cell, cut_off_after=2)
+        train(cell, interrupt_after=2)
     month_ago = time.time() - 31 * 24 * 3600
     os.utime(old.checkpoint, (month_ago, month_ago))
     checkpoint.discard([])
     assert new.checkpoint.exists() and not old.checkpoint.exists()
 
 
-def test_where_checkpoints_are(small_data, monkeypatch):
+def test_the_folder_of_checkpoints(small_data, monkeypatch):
     here = small_data / "checkpoints"
     assert {path.parent for path in paths_of("baseline")} == {here}
     monkeypatch.setenv("DVC_ROOT", "/the/repository")  # where DVC runs a copy

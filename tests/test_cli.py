@@ -1,4 +1,4 @@
-"""Every stage and script explains itself, and a wrong word is one line."""
+"""Every stage and script has --help, and an unknown argument gives a one-line error."""
 
 import runpy
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Other tests have imported some of them already, which runpy warns of.
+# runpy warns about modules that other tests have already imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 MODULES = [
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
@@ -27,7 +27,7 @@ def call(monkeypatch, module, *arguments):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_help_says_what_it_does(monkeypatch, tmp_path, capsys, module):
+def test_help_describes_the_script(monkeypatch, tmp_path, capsys, module):
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, module, "--help") == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -41,9 +41,7 @@ def test_help_says_what_it_does(monkeypatch, tmp_path, capsys, module):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_an_argument_that_it_does_not_take_is_refused(
-    monkeypatch, tmp_path, capsys, module
-):
+def test_unknown_arguments_are_refused(monkeypatch, tmp_path, capsys, module):
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, module, "a", "b", "c", "--unknown") == 2
     assert "error: " in capsys.readouterr().err.splitlines()[-1]

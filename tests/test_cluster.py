@@ -24,7 +24,7 @@ from notebook import train as notebook_train
 from stages import train as stage_train
 from tests.conftest import ROOT, edit_params, run
 
-# Where neither the project nor a clone of it is found.
+# Without PYTHONPATH, so that the workers cannot import the project.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
 
 
@@ -37,7 +37,7 @@ def dask(role, *arguments):
 
 @contextmanager
 def started(command, folder, log):
-    """A process in a folder of its own, its output in a file; ended at the end."""
+    """Start a process in `folder`, with its output in `log`; stop it at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT
@@ -105,7 +105,7 @@ def two_workers(scheduler, folder):
 
 @pytest.fixture
 def logged(two_workers, folder):
-    """A function that gives what each of the two has printed since the test began."""
+    """A function that returns the output of each worker since the test began."""
     logs = {name: folder / f"{name}.log" for name in ("one", "two")}
     before = {name: len(log.read_text()) for name, log in logs.items()}
     return lambda: {name: log.read_text()[before[name] :] for name, log in logs.items()}
@@ -119,7 +119,7 @@ def train(folder, name, check=True, **environment):
 
 
 def cells(name):
-    """The cells of an architecture, with no checkpoints."""
+    """The cells of a net, without checkpoints."""
     found = cell_module.cells(params.load(), name)
     return [dataclasses.replace(cell, checkpoint=None) for cell in found]
 
@@ -129,7 +129,7 @@ def by_seed(results):
 
 
 def test_the_same_bytes_as_here(small_data, scheduler, logged):
-    # Random numbers beside the weights'; an own penalty, optimizer and loss.
+    # Nets with random numbers in training, and with their own penalty, optimizer and loss.
     printed = train(small_data, "dropout", DASK_SCHEDULER_ADDRESS=scheduler)
     assert f"2 tasks for the 2 workers of {scheduler}" in printed
     assert all("epoch 2/2" in log for log in logged().values())
@@ -139,30 +139,30 @@ def test_the_same_bytes_as_here(small_data, scheduler, logged):
     assert len(files) == 4 and sorted(path.name for path in there.iterdir()) == files
     assert all((there / f).read_bytes() == Path("here", f).read_bytes() for f in files)
     for name in ("l1_reg", "l2_reg", "first"):
-        found = by_seed(cluster.run(train_cell, cells(name), scheduler))
+        found = by_seed(cluster.map_tasks(train_cell, cells(name), scheduler))
         assert found == [train_cell(cell) for cell in cells(name)]
-    # What this machine's own processes are given goes by name again.
+    # Afterwards, code is pickled by name again.
     assert not cloudpickle.list_registry_pickle_by_value()
 
 
 @pytest.mark.usefixtures("two_workers")
-def test_a_row_of_the_notebook_too(scheduler, notebook_cells):
-    # An optimizer and a net that are closures of the notebook's own package.
+def test_a_row_of_the_notebook(scheduler, notebook_cells):
+    # This optimizer and this net are closures from the notebook package.
     for made, row in (notebook_cells("width"), notebook_cells("res_deep", blocks=3)):
         given = [dataclasses.replace(cell, checkpoint=None) for cell in made]
         train = partial(notebook_train.train_row, row=row)
-        there = by_seed(cluster.run(train, given, scheduler))
+        there = by_seed(cluster.map_tasks(train, given, scheduler))
         assert there == list(map(train, given))
 
 
 @pytest.mark.usefixtures("small_data")
-def test_a_worker_killed_in_the_middle_costs_its_cell_alone(scheduler, logged):
-    # Long enough to be seen in the middle.
+def test_a_killed_worker_costs_only_its_cell(scheduler, logged):
+    # Long enough to be killed in the middle.
     given = [cell.with_training(epochs=200) for cell in cells("baseline")]
     with Client(scheduler) as client, ThreadPoolExecutor(1) as thread:
         pids = client.run(os.getpid)
         named = {w["name"]: a for a, w in client.scheduler_info()["workers"].items()}
-        there = thread.submit(lambda: list(cluster.run(train_cell, given, scheduler)))
+        there = thread.submit(lambda: list(cluster.map_tasks(train_cell, given, scheduler)))
         wait_until(lambda: "epoch 1/" in logged()["one"])
         os.kill(pids[named["one"]], signal.SIGKILL)
         found = by_seed(there.result(timeout=300))
@@ -177,14 +177,14 @@ def test_a_worker_killed_in_the_middle_costs_its_cell_alone(scheduler, logged):
         assert both.count(f"baseline seed {seed}: epoch 200/200") == 1
 
 
-def test_one_line_where_all_cells_go_wrong_at_once(scheduler, two_workers, caplog):
+def test_many_failing_cells_give_one_line(scheduler, two_workers, caplog):
     def fail(_):
         raise errors.UserError("no")
 
     for _ in range(5):
         with pytest.raises(errors.UserError, match=r"^no$"):
-            list(cluster.run(fail, range(50), scheduler))
-    # By an error that nobody waits for, tornado would print a traceback.
+            list(cluster.map_tasks(fail, range(50), scheduler))
+    # For an error that nobody waits for, tornado would print a traceback.
     assert not [each for each in caplog.records if each.exc_info]
 
 
@@ -201,7 +201,7 @@ def test_a_cell_that_kills_every_worker_is_one_line(other_scheduler, folder):
 
     address = other_scheduler[1]
     with workers(address, folder, "falls"), pytest.raises(errors.UserError) as raised:
-        list(cluster.run(fall, ["cell"], address))
+        list(cluster.map_tasks(fall, ["cell"], address))
     assert "but all those workers died" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -215,7 +215,7 @@ def test_a_worker_of_many_threads_is_refused(small_data, other_scheduler, folder
     assert not list((small_data / "models").rglob("*.pt"))
 
 
-def test_a_scheduler_that_goes_away_is_one_line(small_data, other_scheduler, folder):
+def test_a_lost_scheduler_is_one_line(small_data, other_scheduler, folder):
     process, address = other_scheduler
     edit_params(small_data, {"train.epochs": 1000})
     worker = dask("worker", address, "--nthreads", "1", "--no-dashboard")
@@ -227,7 +227,7 @@ def test_a_scheduler_that_goes_away_is_one_line(small_data, other_scheduler, fol
         wait_until(lambda: "epoch 1/" in (folder / "left.log").read_text())
         process.terminate()
         printed = training.result(timeout=120)
-    assert f"error: {address}: the Dask scheduler is gone" in printed
+    assert f"error: {address}: lost the connection to the Dask scheduler" in printed
     assert "Traceback" not in printed.partition("error: ")[2]
 
 
@@ -237,11 +237,11 @@ def test_no_scheduler_is_one_line(small_data):
         DASK_SCHEDULER_ADDRESS="tcp://127.0.0.1:9",
         DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s",
     )  # fmt: skip
-    assert "error: DASK_SCHEDULER_ADDRESS: no Dask scheduler answers at tcp" in printed
+    assert "error: DASK_SCHEDULER_ADDRESS: no Dask scheduler at tcp" in printed
     assert "Traceback" not in printed
 
 
-def test_another_torch_is_refused():
+def test_other_versions_of_torch_are_refused():
     class Cluster:
         def get_versions(self, packages):
             here = {"host": {"python": "3.12"}, "packages": {"torch": "2.15.0"}}

@@ -1,4 +1,4 @@
-"""What a convolution does, in numbers and pictures; what hooks see in a net."""
+"""Convolutions in numbers and pictures; hooks that look into a net."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,7 +24,7 @@ def test_the_blur_is_the_mean_of_the_neighbours():
     )
 
 
-def test_vertical_edges_are_found_and_horizontal_ones_are_not():
+def test_only_vertical_edges_are_detected():
     half = torch.zeros(1, 3, 8, 8)
     half[..., 4:] = 1
     found = F.conv2d(half, convolutions.VERTICAL_EDGES)[0, 0]
@@ -66,7 +66,7 @@ def test_parameters_of_a_convolution_do_not_grow_with_the_image():
     plt.close(figure)
 
 
-def test_hooks_see_activations_and_gradients_and_are_gone():
+def test_hooks_record_and_are_removed():
     torch.manual_seed(0)
     model = baseline.Net(n_classes=2)
     seen = convolutions.look_inside(model, ("conv1", "fc1", "fc2"), IMAGE, label=1)
@@ -75,7 +75,7 @@ def test_hooks_see_activations_and_gradients_and_are_gone():
     }  # fmt: skip
     scores = model(IMAGE[None])
     assert torch.equal(seen["fc2"].activation, scores[0])
-    # The gradient of cross-entropy by the scores: softmax less the label.
+    # The gradient of cross-entropy with respect to the scores: softmax minus label.
     expected = scores.softmax(1)[0] - torch.tensor([0.0, 1.0])
     assert torch.allclose(seen["fc2"].gradient, expected, atol=1e-6)
     with pytest.raises(RuntimeError):
@@ -84,7 +84,7 @@ def test_hooks_see_activations_and_gradients_and_are_gone():
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_a_mosaic_holds_every_channel():
+def test_a_mosaic_contains_every_channel():
     values = torch.arange(5 * 2 * 2).float().view(5, 2, 2)
     sheet = convolutions.mosaic(values)
     assert sheet.shape == (5, 8)
@@ -109,5 +109,5 @@ def test_the_same_bytes_again(workplace, monkeypatch):
     drawn = []
     for _ in range(2):
         convolve.main()
-        drawn.append({p.name: p.read_bytes() for p in convolve.DRAWN.iterdir()})
+        drawn.append({p.name: p.read_bytes() for p in convolve.GENERATED.iterdir()})
     assert drawn[0] == drawn[1] and len(drawn[0]) == 6

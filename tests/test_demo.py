@@ -9,7 +9,7 @@ from benchmark.running.repository import copy_project
 from tests.conftest import SMALL, commit, keep_rows, run
 
 pytestmark = pytest.mark.slow
-# Its own settings, and smaller ones after them.
+# The demo's own settings, then smaller ones.
 RUN_DEMO = f"""
 from scripts import demo
 demo.SETTINGS |= {SMALL | {"train.seeds": 1}!r}
@@ -17,8 +17,8 @@ demo.main()
 """
 
 
-def test_it_runs_every_stage_aside_and_leaves_results_in_demo(tmp_path):
-    """One row, to the table: what only draws is made elsewhere (test_every_row.py)."""
+def test_the_demo_runs_every_stage_in_a_copy(tmp_path):
+    """Run one net, up to the table. test_every_row.py tests the stages that only draw."""
     copy_project(tmp_path)
     keep_rows(tmp_path / "params.yaml", "architectures", ["baseline"])
     kept = ["download", "filter", "train", "validate", "compare"]
@@ -31,12 +31,12 @@ def test_it_runs_every_stage_aside_and_leaves_results_in_demo(tmp_path):
         assert f"Running stage '{stage}':" in printed
     assert run("git", "status", "--porcelain", cwd=tmp_path) == ""
     assert not (tmp_path / "models").exists()
-    last_lines = printed.split("Generated images, few of them")[1]
+    last_lines = printed.split("This demo used a few generated images")[1]
     for name in ("accuracy_comparison.png", "loss_curves.png", "results.md"):
         assert (tmp_path / "demo" / name).is_file()
         assert f"demo/{name}" in last_lines
     made = [path.name for path in (tmp_path / "demo/metrics").iterdir()]
-    assert made == ["baseline.json"]  # and none of the benchmark's own
+    assert made == ["baseline.json"]  # and no results of the benchmark
     table = (tmp_path / "demo/results.md").read_text("utf-8")
     assert table in printed and "| baseline |" in table and "| width |" not in table
-    assert "Seed 0, 2 epochs, scored on 20 validation images" in table
+    assert "one training run (seed 0) of 2 epochs, on 20 test images" in table

@@ -1,4 +1,4 @@
-"""dvc.yaml names what a stage's bytes depend on; imports run one way."""
+"""dvc.yaml lists every file that a stage's output depends on; imports run one way."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT, YAML_SAFE, run
 
-# What a stage imports and what cannot change the bytes of what it writes.
+# Imports that cannot change a stage's output.
 EXEMPT = {
     "benchmark/running": "where work runs; no byte depends on it",
     "benchmark/check.py": "refuses a file or lets it pass",
@@ -47,7 +47,7 @@ def imported_files(file: Path) -> set[Path]:
 @pytest.mark.parametrize("name", PIPELINES)
 def test_deps_are_what_a_stage_imports(name):
     stage = PIPELINES[name].get("do", PIPELINES[name])
-    # An architecture's file is imported by its name, data and models are no code.
+    # Architectures are imported by name; data and models are not code.
     deps = {
         dep
         for dep in stage["deps"]
@@ -66,12 +66,13 @@ def test_deps_are_what_a_stage_imports(name):
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_nets_that_a_stage_makes_are_among_its_deps(name):
+def test_nets_that_a_stage_reads_are_among_its_deps(name):
     stage = PIPELINES[name].get("do", PIPELINES[name])
     wanted = {
         "stages/train": "architectures/${key}.py",
         "stages/validate": "architectures/${key}.py",
         "stages/convolve": "architectures/baseline.py",
+        "stages/compare": "architectures",
         "stages/report": "architectures",
         "notebook/train": "architectures/${item.architecture}.py",
         "notebook/report": "architectures/l2_reg.py",
@@ -81,5 +82,5 @@ def test_nets_that_a_stage_makes_are_among_its_deps(name):
 
 
 def test_imports_run_one_way():
-    """The contracts of pyproject.toml: rooms in layers, and no cycle."""
+    """The contracts in pyproject.toml: packages in layers, and no cycles."""
     assert "0 broken." in run("lint-imports", cwd=ROOT, check=False)

@@ -29,7 +29,7 @@ def archive(files, folder="cifar-10-batches-py/", mode="w:gz"):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A real HTTP server; `answers` maps a path to a list of answers, taken in turn.
+    """A real HTTP server; `answers` maps a path to a list of responses, used in turn.
 
     An answer is (status, body) or (status, body, length announced).
     """
@@ -66,7 +66,7 @@ def brought():
 
 @pytest.fixture
 def fetch(workplace, official, monkeypatch):
-    """A function that runs the stage with a mirror, and what it brought."""
+    """A function that runs the stage with a mirror, and returns the files it wrote."""
 
     def fetch(mirror):
         monkeypatch.setenv("CIFAR10_MIRROR", str(mirror))
@@ -78,7 +78,7 @@ def fetch(workplace, official, monkeypatch):
 
 @pytest.fixture
 def refusal(fetch, workplace):
-    """A function that gives the one line with which the stage refuses a mirror."""
+    """A function that returns the one-line error for a wrong mirror."""
 
     def refusal(mirror):
         with pytest.raises(errors.UserError) as raised:
@@ -94,7 +94,7 @@ def refusal(fetch, workplace):
 @pytest.mark.parametrize(
     "mirror", ["http://[broken/cifar.tar.gz", "http://", "x" * 5_000, "nowhere.tar.gz"]
 )
-def test_a_mirror_that_cannot_be_is_one_line(refusal, server, mirror):
+def test_a_wrong_mirror_is_one_line(refusal, server, mirror):
     assert refusal(mirror).startswith(f"CIFAR-10 from {mirror.rstrip('/')}")
 
 
@@ -107,7 +107,7 @@ def test_an_archive_over_http(fetch, workplace, official, server, address):
     assert sorted(p.name for p in (workplace / "data").iterdir()) == ["cifar-10-batches-py"]
 
 
-def test_the_official_url_where_no_mirror_is_set(workplace, official, server, monkeypatch):
+def test_the_official_url_is_the_default(workplace, official, server, monkeypatch):
     server.answers["/cifar.tar.gz"] = [(200, archive(official))]
     monkeypatch.setattr(cifar10, "URL", f"{server.url}/cifar.tar.gz")
     download.main()
@@ -135,7 +135,7 @@ def test_a_folder_on_disk(fetch, workplace, official, inner):
     assert fetch(workplace / "mirror") == official
 
 
-def test_a_relative_mirror_starts_at_the_repository(
+def test_a_relative_mirror_is_relative_to_the_repository(
     fetch, workplace, official, monkeypatch
 ):
     (workplace / "mirror.tar.gz").write_bytes(archive(official))
@@ -156,7 +156,7 @@ def test_a_relative_mirror_starts_at_the_repository(
         [(200, b"half an arch", 1000)],
     ],
 )
-def test_faults_that_pass_are_tried_again(fetch, official, server, faults):
+def test_temporary_errors_are_retried(fetch, official, server, faults):
     server.answers["/cifar.tar.gz"] = [*faults, (200, archive(official))]
     assert fetch(f"{server.url}/cifar.tar.gz") == official
     assert len(server.requests) == len(faults) + 1
@@ -169,11 +169,11 @@ def test_faults_that_pass_are_tried_again(fetch, official, server, faults):
         ((403, b"no"), 1, "403"),
         ((500, b"no"), 4, "500"),
         ((200, b"half an archive", 1000), 4, "(?i)incomplete"),
-        ((200, b"<html>Please log in</html>"), 1, "not a whole tar archive"),
-        ((200, b""), 1, "not a whole tar archive"),
+        ((200, b"<html>Please log in</html>"), 1, "not a complete tar archive"),
+        ((200, b""), 1, "not a complete tar archive"),
     ],
 )
-def test_faults_that_stay_are_one_line(refusal, server, answer, requests, cause):
+def test_permanent_errors_are_one_line(refusal, server, answer, requests, cause):
     server.answers["/cifar.tar.gz"] = [answer]
     said = refusal(f"{server.url}/cifar.tar.gz")
     assert re.search(cause, said) and server.url in said
@@ -196,8 +196,8 @@ def damaged_in_the_middle(files):
 
 
 FAULTY = {
-    "cut short": (lambda files: archive(files)[:-200_000], "not a whole tar archive"),
-    "damaged": (damaged_in_the_middle, "not a whole tar archive"),
+    "cut short": (lambda files: archive(files)[:-200_000], "not a complete tar archive"),
+    "damaged": (damaged_in_the_middle, "not a complete tar archive"),
     "one wrong file": (
         lambda files: archive(files | {"test_batch": files["data_batch_1"]}),
         "test_batch is not the official file",
@@ -210,13 +210,13 @@ FAULTY = {
 
 
 @pytest.mark.parametrize("fault", FAULTY)
-def test_of_a_faulty_archive_nothing_is_taken(refusal, workplace, official, fault):
+def test_nothing_is_taken_from_a_damaged_archive(refusal, workplace, official, fault):
     make, cause = FAULTY[fault]
     (workplace / "faulty.tar").write_bytes(make(official))
     assert cause in refusal("faulty.tar")
 
 
-def test_nothing_leaves_the_target(fetch, workplace, official):
+def test_archives_cannot_write_outside_the_target(fetch, workplace, official):
     outside = str(workplace / "outside")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -239,7 +239,7 @@ def test_nothing_leaves_the_target(fetch, workplace, official):
     assert not any((workplace / cifar10.FOLDER / name).is_symlink() for name in official)
 
 
-def test_what_a_kill_left_is_cleared_away(fetch, workplace, official):
+def test_leftovers_of_a_kill_are_deleted(fetch, workplace, official):
     (workplace / "data/.download-killed").mkdir(parents=True)
     (workplace / "data/.download-killed/archive").write_bytes(b"half")
     (workplace / "mirror.tar.gz").write_bytes(archive(official))
@@ -247,7 +247,7 @@ def test_what_a_kill_left_is_cleared_away(fetch, workplace, official):
     assert [path.name for path in (workplace / "data").iterdir()] == [cifar10.FOLDER.name]
 
 
-def test_a_failure_keeps_what_was_there(fetch, workplace, official):
+def test_a_failure_keeps_existing_files(fetch, workplace, official):
     (workplace / "mirror.tar.gz").write_bytes(archive(official))
     fetch("mirror.tar.gz")
     with pytest.raises(errors.UserError):
@@ -255,7 +255,7 @@ def test_a_failure_keeps_what_was_there(fetch, workplace, official):
     assert brought() == official
 
 
-def test_synthetic_images_are_read_like_the_real_ones(workplace):
+def test_generated_images_are_read_like_real_ones(workplace):
     edit_params(
         workplace,
         {
@@ -275,11 +275,11 @@ def test_synthetic_images_are_read_like_the_real_ones(workplace):
     assert brought() == first
 
 
-def test_another_seed_draws_other_images(tmp_path):
+def test_another_seed_generates_other_images(tmp_path):
     drawn = []
     for seed in (0, 1):
         wanted = params.Synthetic(train_images=10, val_images=2, seed=seed)
-        synthetic.draw(wanted, tmp_path)
+        synthetic.generate(wanted, tmp_path)
         drawn.append((tmp_path / "data_batch_1").read_bytes())
     assert drawn[0] != drawn[1]
 

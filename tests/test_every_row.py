@@ -1,4 +1,4 @@
-"""Every architecture, and the one that the README adds, through every stage once."""
+"""Every net, and the README's example, through every stage once."""
 
 import re
 
@@ -10,7 +10,7 @@ import architectures
 from benchmark import params
 from benchmark.data import dataset
 from benchmark.reporting import charts
-from benchmark.reporting.comparison import against_baseline
+from benchmark.reporting.comparison import differences_from_baseline
 from benchmark.reporting.results import environment_of, read
 from benchmark.running.repository import copy_project
 from benchmark.training import recipe, scoring
@@ -31,13 +31,13 @@ NAMES = [*ARCHITECTURES, MINE]
 
 
 def readme_example(language: str) -> str:
-    text = (ROOT / "README.md").read_text("utf-8").split("## Add an architecture")[1]
+    text = (ROOT / "README.md").read_text("utf-8").split("## Add a net")[1]
     return text.split(f"```{language}\n")[1].split("```")[0]
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """Two files make a net: its own, and its entry. Nothing else knows of it."""
+    """A project with the README's net: only its file and its entry are added."""
     folder = tmp_path_factory.mktemp("every") / "row"
     copy_project(folder)
     (folder / f"architectures/{MINE}.py").write_text(readme_example("python"))
@@ -56,16 +56,18 @@ def here(repository, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_metrics_and_results_are_those_of_the_models(here, name):
+def test_metrics_and_results_match_the_models(here, name):
     check_results(name, params.load(), n_val=20)
     assert environment_of(name)["torch"] == torch.__version__
 
 
 @pytest.mark.parametrize("name", ["baseline", "batch_norm"])
-def test_predictions_are_those_of_the_trained_models(here, monkeypatch, name):
+def test_predictions_match_the_models(here, monkeypatch, name):
     loaded = params.load()
     data = dataset.load(loaded.data.mean, loaded.data.std)
-    model = recipe.build_model(recipe.find(name), 2, recipe.settings_of(loaded, name))
+    model = recipe.build_model(
+        recipe.load_architecture(name), 2, recipe.settings_of(loaded, name)
+    )
     predictions = pd.read_csv(f"results/{name}/predictions.csv")
     seeds = pd.read_csv(f"results/{name}/seeds.csv", index_col="seed")
     assert predictions["label"].tolist() == data.val_labels.tolist()
@@ -79,7 +81,7 @@ def test_predictions_are_those_of_the_trained_models(here, monkeypatch, name):
         assert seeds["train_accuracy"][seed] == pytest.approx(right)
 
 
-def test_it_is_in_tables_pictures_and_report(here):
+def test_the_net_is_in_tables_charts_and_report(here):
     run("dvc", "repro", cwd=here)
     assert modified(here) == set()
     assert not list(here.glob("checkpoints/*"))
@@ -90,7 +92,7 @@ def test_it_is_in_tables_pictures_and_report(here):
     panels = charts.loss_curves(read(NAMES)).axes
     assert [axes.get_title(loc="left") for axes in panels] == NAMES
     for axes in panels:
-        in_colour = [line for line in axes.lines if line.get_color() == charts.VAL_COLOUR]
+        in_colour = [line for line in axes.lines if line.get_color() == charts.TEST_COLOUR]
         assert len(in_colour) == 2
         assert len(axes.lines) == 2 + len(NAMES)
 
@@ -106,12 +108,12 @@ def test_a_bar_at_chance_shows(here):
 def test_only_architectures_of_params_are_compared(here):
     results = read(["baseline", "res"])
     assert results.names == ["baseline", "res"]
-    table = compare.results_table(results, against_baseline(results))
+    table = compare.results_table(results, differences_from_baseline(results))
     assert "| res |" in table and "| width |" not in table
 
 
-def test_the_tests_of_all_nets_hold_it_to_what_they_promise(here):
-    """Its shape, gradients, overfitting, resuming, and training the same the fast way."""
+def test_the_tests_of_all_nets_include_it(here):
+    """Test the shape, gradients, overfitting, resuming and fast training of that net."""
     files = ("architectures", "checkpoint", "fast_way", "scoring", "params")
     printed = run(
         *["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", MINE],
@@ -124,5 +126,7 @@ def test_the_tests_of_all_nets_hold_it_to_what_they_promise(here):
 def test_the_exported_baseline_loads_into_a_plain_module(here):
     path = here / "data/birds_vs_airplanes.pt"
     state = torch.load(path, weights_only=True, map_location="cpu")
-    assert recipe.build_model(recipe.find("baseline"), 2, {}).load_state_dict(state)
+    assert recipe.build_model(recipe.load_architecture("baseline"), 2, {}).load_state_dict(
+        state
+    )
     assert path.read_bytes() == (here / "models/baseline/seed-0.pt").read_bytes()

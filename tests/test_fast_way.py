@@ -1,4 +1,4 @@
-"""Training the fast way against training written out plainly."""
+"""The fast training loop gives the same results as a plain one."""
 
 import io
 from dataclasses import replace
@@ -13,8 +13,8 @@ from benchmark import params
 from benchmark.data import dataset
 from benchmark.training import recipe, state_dict
 from benchmark.training.cell import Cell, train_cell
-from benchmark.training.loop import shuffled
-from studies.speed.ways import pool_last
+from benchmark.training.loop import shuffled_batches
+from studies.speed.variants import pool_last
 from tests.conftest import ARCHITECTURES, ROOT
 
 # One batch is smaller than the others.
@@ -36,33 +36,35 @@ def cell_of(name, **changes):
         loaded.data.std,
     )
     cell = Cell(
-        recipe.find(name),
+        recipe.load_architecture(name),
         settings | {key: n for key, n in sizes.items() if key in settings},
         seed=1,
         training=recipe.training_of(loaded, name),
         data=data,
     )
-    # A small lr, so that what is rounded otherwise stays a rounding.
+    # A small lr, so that rounding differences stay small.
     usual = {"epochs": 1, "batch_size": BATCH_SIZE, "lr": 0.003}
     return cell.with_training(**usual | changes)
 
 
 def plainly(cell, rewrite=pool_last):
-    """One epoch in the default layout, pooling last as the chapter does, an unfused SGD."""
-    made = recipe.assemble(cell.architecture, 2, cell.settings, cell.training.lr, cell.seed)
-    model = rewrite(made.model)
-    for group in made.optimizer.param_groups:
+    """Train one epoch: default memory layout, pooling last as in the book, unfused SGD."""
+    setup = recipe.build_training(
+        cell.architecture, 2, cell.settings, cell.training.lr, cell.seed
+    )
+    model = rewrite(setup.model)
+    for group in setup.optimizer.param_groups:
         group.update(fused=False, foreach=False)
     images = cell.data.normalized(cell.data.train_images)
     losses = []
     order = torch.Generator().manual_seed(cell.seed)
-    for batch in shuffled(len(images), cell.training.batch_size, order)():
-        loss = made.loss(model(images[batch]), cell.data.train_labels[batch])
+    for batch in shuffled_batches(len(images), cell.training.batch_size, order)():
+        loss = setup.loss_fn(model(images[batch]), cell.data.train_labels[batch])
         losses.append(loss.item())
-        made.optimizer.zero_grad()
-        (loss if made.penalty is None else loss + made.penalty()).backward()
-        made.optimizer.step()
-    return sum(losses) / len(losses), made.model.state_dict()
+        setup.optimizer.zero_grad()
+        (loss if setup.penalty is None else loss + setup.penalty()).backward()
+        setup.optimizer.step()
+    return sum(losses) / len(losses), setup.model.state_dict()
 
 
 @pytest.fixture(autouse=True)
@@ -73,19 +75,19 @@ def threads():
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_same_loss_and_weights_but_for_rounding(name):
+def test_the_same_loss_and_weights_up_to_rounding(name):
     cell = cell_of(name)
     expected, weights = plainly(cell)
     trained = train_cell(cell)
     assert trained["losses"] == pytest.approx([expected], abs=2e-6, rel=1e-6)
-    made = recipe.build_model(cell.architecture, 2, cell.settings)
-    state_dict.load(made, trained["model"], Path(name))
-    for key, value in made.state_dict().items():
+    setup = recipe.build_model(cell.architecture, 2, cell.settings)
+    state_dict.load(setup, trained["model"], Path(name))
+    for key, value in setup.state_dict().items():
         torch.testing.assert_close(value, weights[key], rtol=1e-4, atol=1e-5)
 
 
 class Clip(torch.autograd.Function):
-    """Clips going forward; its gradient is that of the identity."""
+    """Clips in the forward pass; the backward pass returns the gradient unchanged."""
 
     @staticmethod
     def forward(ctx, x):
@@ -106,7 +108,7 @@ def source_changed_in_place(x):
 
 
 @pytest.mark.parametrize("activate", [through_a_function, source_changed_in_place])
-def test_nothing_is_done_to_a_net_behind_its_back(activate):
+def test_the_net_is_trained_as_written(activate):
     class Net(nn.Module):
         def __init__(self, n_classes):
             super().__init__()

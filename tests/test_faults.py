@@ -1,4 +1,4 @@
-"""What can go wrong is one line, leaves nothing half-written, and the next run is right."""
+"""Errors are one line, leave no half-written file, and the next run succeeds."""
 
 import shutil
 
@@ -11,7 +11,7 @@ needs_mounts = pytest.mark.skipif(not NAMESPACES, reason="no user namespaces her
 
 
 def stage(*command, before="", folder, processes=1):
-    """What a stage prints; after `before`, it runs in a shell with mounts of its own."""
+    """Run a stage and return its output. before: a shell command that mounts something."""
     words = ["python", "-m", f"stages.{command[0]}", *command[1:]]
     if before:
         namespace = [*UNSHARE, "--mount"] if NAMESPACES else []
@@ -23,14 +23,14 @@ def stage(*command, before="", folder, processes=1):
 
 
 def error_of(printed):
-    """The one line that says what is wrong."""
+    """Return the line that starts with error."""
     assert "Traceback" not in printed, printed
     [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
     return line
 
 
 def contents(folder):
-    """Every file but locks, which stay."""
+    """Every file except locks, which remain."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -40,7 +40,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """The folder for what all tests of this file start from."""
+    """A folder with a trained baseline, which the tests in this file share."""
     return tmp_path_factory.mktemp("once") / "trained"
 
 
@@ -70,7 +70,7 @@ READ_ONLY = "mount --bind {0} {0} && mount -o remount,bind,ro {0}"
         ("export", "data", FULL, "No space left on device"),
     ],
 )
-def test_a_folder_that_takes_nothing(trained, name, place, fault, cause):
+def test_a_read_only_folder(trained, name, place, fault, cause):
     command = [name, "baseline"][: 1 if name == "export" else 2]
     for folder in ("checkpoints", "data"):
         (trained / folder).mkdir(exist_ok=True)
@@ -87,7 +87,7 @@ def test_a_folder_that_takes_nothing(trained, name, place, fault, cause):
 
     printed = stage(*command, folder=trained)
     assert "error" not in printed
-    # What was trained was not lost with the place for it.
+    # The trained model was not lost.
     assert ("resumes after epoch 2/2" in printed) == (place == "models")
     assert before.items() <= contents(trained).items()
 
@@ -107,7 +107,7 @@ def test_a_disk_that_fills_up_while_data_is_written(workplace):
     assert "7 files" in stage("download", folder=workplace)
 
 
-# Seed 1 falls in its second epoch, once seed 0 has trained its first.
+# Seed 1 fails in its second epoch, after seed 0 has trained its first.
 ONE_SEED_FALLS = """
 import time
 from pathlib import Path

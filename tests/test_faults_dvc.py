@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.running.repository import ANYBODY
+from benchmark.running.repository import NO_GIT_SETTINGS
 from tests.conftest import (
     NAMESPACES,
     UNSHARE,
@@ -26,14 +26,14 @@ MODEL = "models/baseline/seed-0.pt"
 
 
 @pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
-def test_a_run_needs_no_network(trained_anew):
-    edit_params(trained_anew, {"data.synthetic.val_images": 22})
-    made = ran(run(*WITHOUT_NETWORK, "dvc", "repro", "filter", cwd=trained_anew))
+def test_a_run_needs_no_network(retrained):
+    edit_params(retrained, {"data.synthetic.val_images": 22})
+    made = ran(run(*WITHOUT_NETWORK, "dvc", "repro", "filter", cwd=retrained))
     assert made == {"download", "filter"}
     with socket.create_server(("127.0.0.1", 0)) as server:
         reach = f"import socket; socket.create_connection({server.getsockname()!r}, 5)"
-        assert run("python", "-c", reach, cwd=trained_anew) == ""
-        said = run(*WITHOUT_NETWORK, "python", "-c", reach, cwd=trained_anew, check=False)
+        assert run("python", "-c", reach, cwd=retrained) == ""
+        said = run(*WITHOUT_NETWORK, "python", "-c", reach, cwd=retrained, check=False)
     assert "Network is unreachable" in said
 
 
@@ -50,7 +50,7 @@ def flip(content):
     ("name", "damage"),
     [(MODEL, cut), ("data/cifar2.pt", flip), ("results/baseline/seeds.csv", cut)],
 )
-def test_a_damaged_out_is_made_good(scratch, name, damage):
+def test_a_damaged_output_is_repaired(scratch, name, damage):
     path = scratch / name
     content = path.read_bytes()
     path.chmod(0o644)
@@ -62,7 +62,7 @@ def test_a_damaged_out_is_made_good(scratch, name, damage):
     assert modified(scratch) == set()
 
 
-def test_damaged_in_the_cache_too_it_is_trained_again(scratch):
+def test_an_output_damaged_in_the_cache_is_made_again(scratch):
     path = scratch / MODEL
     content = path.read_bytes()
     lock = YAML_SAFE.load(scratch / "dvc.lock")
@@ -83,43 +83,45 @@ def start(folder):
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "validate@baseline"],
         cwd=folder,
-        env=os.environ | ANYBODY | {"PATH": os.pathsep.join([here, os.environ["PATH"]])},
+        env=os.environ
+        | NO_GIT_SETTINGS
+        | {"PATH": os.pathsep.join([here, os.environ["PATH"]])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
     )
 
 
-def test_two_runs_at_once(trained_anew):
-    edit_params(trained_anew, {"train.epochs": 3})
-    both = [start(trained_anew), start(trained_anew)]
+def test_two_runs_at_once(retrained):
+    edit_params(retrained, {"train.epochs": 3})
+    both = [start(retrained), start(retrained)]
     printed = [process.communicate()[0] for process in both]
     for process, said in zip(both, printed, strict=True):
         assert "Traceback" not in said
         assert process.returncode == 0 or "ERROR" in said
     assert any(process.returncode == 0 for process in both)
-    run("dvc", "repro", "validate@baseline", cwd=trained_anew)
-    made = [trained_anew / MODEL, trained_anew / "results/baseline/predictions.csv"]
+    run("dvc", "repro", "validate@baseline", cwd=retrained)
+    made = [retrained / MODEL, retrained / "results/baseline/predictions.csv"]
     contents = [path.read_bytes() for path in made]
-    shutil.rmtree(trained_anew / "checkpoints")
+    shutil.rmtree(retrained / "checkpoints")
     for name in ("train@baseline", "validate@baseline"):
-        run("dvc", "repro", "--force", "--single-item", name, cwd=trained_anew)
+        run("dvc", "repro", "--force", "--single-item", name, cwd=retrained)
     assert [path.read_bytes() for path in made] == contents
-    assert not [s for s in modified(trained_anew) if s.endswith("@baseline")]
-    assert not list((trained_anew / "checkpoints").glob("*"))
+    assert not [s for s in modified(retrained) if s.endswith("@baseline")]
+    assert not list((retrained / "checkpoints").glob("*"))
 
 
 @pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
-def test_what_was_trained_survives_a_full_cache(trained_anew):
-    edit_params(trained_anew, {"train.epochs": 4})
+def test_trained_models_survive_a_full_cache(retrained):
+    edit_params(retrained, {"train.epochs": 4})
     train = "dvc repro --single-item train@baseline"
     full = "mount -t tmpfs -o size=20k full .dvc/cache/files/md5"
     printed = run(
         *[*UNSHARE, "--mount", "sh", "-c", f"{full} && {train}"],
-        cwd=trained_anew, check=False,
+        cwd=retrained, check=False,
     )  # fmt: skip
     assert "ERROR" in printed and "No space left on device" in printed
-    again = run("dvc", "repro", "validate@baseline", cwd=trained_anew)
+    again = run("dvc", "repro", "validate@baseline", cwd=retrained)
     for seed in (0, 1):
         assert f"baseline seed {seed}: resumes after epoch 4/4" in again
-    assert not list((trained_anew / "checkpoints").glob("*"))
+    assert not list((retrained / "checkpoints").glob("*"))

@@ -22,7 +22,7 @@ def stored():
 
 
 @pytest.mark.parametrize("classes", [["airplane", "bird"], ["truck", "airplane", "cat"]])
-def test_keeps_the_classes_in_the_order_that_gives_the_labels(workplace, official, classes):
+def test_the_order_of_the_classes_determines_the_labels(workplace, official, classes):
     put(official)
     edit_params(workplace, {"data.classes": classes})
     stage.main()
@@ -57,7 +57,7 @@ def test_the_same_bytes_each_time(workplace, official):
     ("damage", "said"),
     [
         (lambda path: path.unlink(), "cannot be read"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is not the official file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "not the official file"),
     ],
 )
 def test_a_file_that_is_not_the_official_one_is_not_read(workplace, official, damage, said):
@@ -72,7 +72,7 @@ def test_a_file_that_is_not_the_official_one_is_not_read(workplace, official, da
 def test_a_pickle_that_would_run_code_is_not_run(workplace, ten_classes, name):
     ten_classes[name] = pickle.dumps({"labels": [0], "data": RunsCode()}, protocol=2)
     put(ten_classes)
-    edit_params(workplace, {"data.source": "synthetic"})  # so that no MD5 stops it
+    edit_params(workplace, {"data.source": "synthetic"})  # so that the MD5 is not checked
     with pytest.raises(errors.UserError, match=name):
         stage.main()
     assert not (workplace / "it-ran").exists()
@@ -93,11 +93,11 @@ def test_a_batch_of_another_form_is_one_line(workplace, ten_classes, entry):
     ten_classes["data_batch_1"] = pickle.dumps(entry, protocol=2)
     put(ten_classes)
     edit_params(workplace, {"data.source": "synthetic"})
-    with pytest.raises(errors.UserError, match="data_batch_1: is no CIFAR-10 batch file"):
+    with pytest.raises(errors.UserError, match="data_batch_1: not a valid CIFAR-10 file"):
         stage.main()
 
 
-def test_normalizes_to_the_bit_as_torchvision():
+def test_normalization_is_bitwise_equal_to_torchvisions():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     mean, std = (0.4915, 0.4823, 0.4468), (0.2470, 0.2435, 0.2616)
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])

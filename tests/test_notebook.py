@@ -1,4 +1,4 @@
-"""The notebook's defects, repeated: each of them, the pipeline, and what is committed."""
+"""The notebook's defects: each one alone, all rows, and the committed results."""
 
 from functools import partial
 
@@ -20,55 +20,61 @@ LABELS = torch.arange(20) % 2
 
 
 def trained(architecture, epochs=2, lr=0.1):
-    made = recipe.assemble(architecture, 2, SMALL_NET, lr, seed=0)
-    before = dict(defects.parts(made.model))
-    order = defects.fixed_order(20, 5, torch.Generator(), torch.device("cpu"))
+    setup = recipe.build_training(architecture, 2, SMALL_NET, lr, seed=0)
+    before = dict(defects.named_bytes(setup.model))
+    batches = defects.fixed_order(20, 5, torch.Generator(), torch.device("cpu"))
     losses = train(
-        made.model, made.optimizer, IMAGES, LABELS, epochs=epochs, order=order,
-        loss=made.loss, penalty=made.penalty,
+        setup.model, setup.optimizer, IMAGES, LABELS, epochs=epochs, batches=batches,
+        loss_fn=setup.loss_fn, penalty=setup.penalty,
     )  # fmt: skip
-    return made, before, losses
+    return setup, before, losses
 
 
-def test_a_stale_optimizer_moves_nothing():
-    made, before, losses = trained(defects.stale_optimizer(recipe.find("width")))
-    assert dict(defects.parts(made.model)) == before
+def test_a_stale_optimizer_changes_no_weight():
+    setup, before, losses = trained(
+        defects.stale_optimizer(recipe.load_architecture("width"))
+    )
+    assert dict(defects.named_bytes(setup.model)) == before
     assert losses[0] == losses[1]
-    made, before, _ = trained(recipe.find("width"))
-    after = dict(defects.parts(made.model))
+    setup, before, _ = trained(recipe.load_architecture("width"))
+    after = dict(defects.named_bytes(setup.model))
     assert after.keys() == before.keys()
     assert all(after[name] != before[name] for name in after)
 
 
-def test_an_added_penalty_takes_every_weight_to_zero():
-    made, _, losses = trained(
-        defects.added_penalty(recipe.find("baseline")), epochs=100, lr=0.01
+def test_an_added_penalty_shrinks_all_weights_to_zero():
+    setup, _, losses = trained(
+        defects.added_penalty(recipe.load_architecture("baseline")), epochs=100, lr=0.01
     )
-    biggest = max(p.detach().abs().max().item() for p in made.model.parameters())
+    biggest = max(p.detach().abs().max().item() for p in setup.model.parameters())
     assert biggest < 0.1
-    assert losses[-1] + made.penalty().item() == pytest.approx(0.6942, abs=2e-3)
-    # Multiplied, as it was meant, the same λ holds nothing down.
-    made, _, _ = trained(recipe.find("baseline"), epochs=100, lr=0.01)
-    assert max(p.detach().abs().max().item() for p in made.model.parameters()) > 0.1
+    assert losses[-1] + setup.penalty().item() == pytest.approx(0.6942, abs=2e-3)
+    # Multiplied, as intended, the same λ has little effect.
+    setup, _, _ = trained(recipe.load_architecture("baseline"), epochs=100, lr=0.01)
+    assert max(p.detach().abs().max().item() for p in setup.model.parameters()) > 0.1
 
 
 def test_shared_blocks_are_one():
-    shared = defects.shared_block(recipe.find("res_deep"))
+    shared = defects.shared_block(recipe.load_architecture("res_deep"))
     model = shared.net(n_classes=2, n_chans=32, n_blocks=100)
     assert len(model.resblocks) == 100
     assert len(set(map(id, model.resblocks))) == 1
     assert sum(p.numel() for p in model.parameters()) == 75_810
-    made, before, _ = trained(shared)
-    assert all(before[name] != part for name, part in defects.parts(made.model))
+    setup, before, _ = trained(shared)
+    assert all(before[name] != part for name, part in defects.named_bytes(setup.model))
 
 
-def test_a_fixed_order_is_that_of_the_images():
-    order = defects.fixed_order(10, 4, torch.Generator(), torch.device("cpu"))
+def test_a_fixed_order_does_not_shuffle():
+    batches = defects.fixed_order(10, 4, torch.Generator(), torch.device("cpu"))
     for _ in range(2):
-        assert [batch.tolist() for batch in order()] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        assert [batch.tolist() for batch in batches()] == [
+            [0, 1, 2, 3],
+            [4, 5, 6, 7],
+            [8, 9],
+        ]
 
 
-def test_scoring_in_train_mode_moves_what_scoring_leaves():
+def test_scoring_in_train_mode_changes_the_statistics():
     model = batch_norm.Net(n_classes=2, n_chans=4)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     scoring.predict(model, IMAGES)
@@ -79,7 +85,7 @@ def test_scoring_in_train_mode_moves_what_scoring_leaves():
     assert all("running" in key or "num_batches" in key for key in moved)
 
 
-def test_scoring_in_train_mode_drops_out():
+def test_scoring_in_train_mode_uses_dropout():
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3072, 2))
     once, again = (
         defects.predict_in_train_mode(model, IMAGES.repeat(20, 1, 1, 1), batch_size=64)
@@ -95,7 +101,7 @@ def test_the_message_without_flatten():
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_has_the_defects_that_it_names(notebook_cells, name):
+def test_a_row_has_its_defects(notebook_cells, name):
     cells, row = notebook_cells(name, **({"blocks": 3} if "blocks" in ROWS[name] else {}))
     first, second = (notebook_train.train_row(cell, row) for cell in cells)
     assert first["weights_moved"] == ("stale_optimizer" not in row.defects)
@@ -105,7 +111,7 @@ def test_a_row_has_the_defects_that_it_names(notebook_cells, name):
     assert first["loss"] != second["loss"]
 
 
-def test_a_row_that_is_cut_off_is_resumed(notebook_cells, monkeypatch):
+def test_an_interrupted_row_is_resumed(notebook_cells, monkeypatch):
     class KilledError(Exception):
         pass
 
@@ -135,7 +141,7 @@ def test_a_loss_that_is_not_finite_is_one_line(notebook_cells):
         notebook_train.train_row(cell, row)
 
 
-def test_numbers_near_zero_are_flushed_in_a_row_alone():
+def test_only_rows_flush_denormals():
     def near_zero():
         return (torch.tensor(1e-38) * 0.1).item() != 0
 
@@ -145,7 +151,7 @@ def test_numbers_near_zero_are_flushed_in_a_row_alone():
     assert near_zero()
 
 
-def test_every_row_is_of_an_architecture_and_every_defect_is_repeated():
+def test_rows_cover_all_defects():
     assert {row["architecture"] for row in ROWS.values()} <= set(ARCHITECTURES)
     used = {defect for row in ROWS.values() for defect in row["defects"]}
     assert used == set(rows.Defect.__args__)
@@ -153,37 +159,43 @@ def test_every_row_is_of_an_architecture_and_every_defect_is_repeated():
 
 @pytest.fixture
 def committed(monkeypatch):
-    """The rows as they are in git."""
+    """The committed rows."""
     monkeypatch.chdir(ROOT)
-    return {each.name: each for each in report.read()}
+    return {row.name: row for row in report.read()}
 
 
-def test_every_printed_value_comes_out_again(committed):
-    printed = [each for each in committed.values() if each.printed]
-    assert {each.name for each in printed} < set(committed)
-    assert [each.name for each in printed if not each.is_whole] == ["res_deep"]
-    assert all(each.is_reproduced for each in printed if each.is_whole)
-    # With a tenth of the epochs its seeds may scatter too far to tell anything.
-    assert not [each.name for each in printed if "**no**" in each.verdict]
-    assert all(len(each.seeds) == 3 for each in committed.values())
+def test_every_published_value_is_reproduced(committed):
+    published = [row for row in committed.values() if row.published]
+    assert {row.name for row in published} < set(committed)
+    assert [row.name for row in published if not row.is_complete] == ["res_deep"]
+    assert all(row.is_reproduced for row in published if row.is_complete)
+    # With a tenth of the epochs, its seeds may scatter too much to tell.
+    assert not [row.name for row in published if "**no**" in row.verdict]
+    assert all(len(row.seeds) == 3 for row in committed.values())
 
 
 def test_a_value_that_is_far_off_is_not_reproduced(committed):
     res = committed["res"]
-    far = report.Repeated("res", res.row, res.seeds, {"val": 0.5, "loss": 0.0}, res.mended)
+    far = report.Reproduction(
+        "res", res.row, res.seeds, {"val": 0.5, "loss": 0.0}, res.fixed
+    )
     assert not far.is_reproduced
     assert "| **no** |" in report.report([far])
 
 
-def test_seeds_that_scatter_tell_nothing(committed):
+def test_scattered_seeds_cannot_tell(committed):
     res = committed["res"]
     seeds = res.seeds.assign(val_accuracy=[0.56, 0.84, 0.81])
-    for printed, said in ((0.2, "cannot be told"), (0.95, "cannot be told"), (0.73, "yes")):
-        each = report.Repeated("res", res.row, seeds, {"val": printed}, res.mended)
+    for published, said in (
+        (0.2, "cannot tell"),
+        (0.95, "cannot tell"),
+        (0.73, "yes"),
+    ):
+        each = report.Reproduction("res", res.row, seeds, {"val": published}, res.fixed)
         assert each.verdict == said
 
 
-def test_what_the_stale_optimizer_and_the_added_penalty_left(committed):
+def test_evidence_of_stale_optimizer_and_added_penalty(committed):
     assert not committed["width"].seeds["weights_moved"].any()
     assert committed["l2_reg"].seeds["loss"].tolist() == pytest.approx(
         [0.6942] * 3, abs=5e-4
@@ -194,9 +206,9 @@ def test_what_the_stale_optimizer_and_the_added_penalty_left(committed):
 def test_only_marked_rows_have_fewer_epochs(committed):
     page = report.REPORT.read_text("utf-8")
     for name, each in committed.items():
-        marked = f"{name} has {each.row.epochs} epochs in place of 100" in page
+        marked = f"{name} was trained for {each.row.epochs} epochs instead of 100" in page
         assert marked == (each.row.epochs < 100)
 
 
-def test_the_page_is_that_of_the_results(committed):
+def test_the_page_matches_the_results(committed):
     assert report.REPORT.read_text("utf-8") == report.report(list(committed.values()))

@@ -1,4 +1,4 @@
-"""What is wrong with a file, a name or a value is one line: what, where, what to do."""
+"""Errors in files, names and values are one line: what, where, what to do."""
 
 import io
 import re
@@ -25,7 +25,7 @@ from notebook import train as notebook_train
 from scripts import changes, pr_report, verify
 from scripts import check as scripts_check
 from stages import convolve, describe, report, train, validate
-from studies import elsewhere
+from studies import portability
 from tests.conftest import RunsCode, changed, edit_params, edited, gone, holds
 
 CONFLICT = "<<<<<<< ours\n"
@@ -43,7 +43,7 @@ RES_DEEP = "results/res_deep/predictions.csv"
 
 
 def mine(source, **entry):
-    """A net of one's own, and its entry."""
+    """Add a net and its entry."""
 
     def do(folder):
         holds("architectures/mine.py", source)(folder)
@@ -79,7 +79,7 @@ def check_params():
 
 
 def make_report():
-    report.page(params.load(), report.WITHOUT)
+    report.page(params.load(), report.COMMITTED)
 
 
 def read_all():
@@ -92,29 +92,36 @@ def nothing(folder):
 
 against_main = partial(changes.changes, "main")
 TABLE = [
-    # params.yaml, and what it names
+    # params.yaml and architectures
     *(
         (holds("params.yaml", text), check_params, r"^params\.yaml: ")
         for text in ("a: [", "a: 1\na: 2", "\x00", "- 1\n- 2", "", "3")
     ),
     (gone("params.yaml"), check_params, "^params.yaml: cannot be read"),
     (mine("class Net(:"), check_params, "mine.py is not valid Python"),
-    (mine("x = 1"), check_params, "mine.py defines no class Net"),
+    (mine("x = 1"), check_params, "mine.py does not define a class Net"),
     (mine("import no_such"), check_params, "mine.py, line 1: ModuleNotFoundError"),
-    (mine(NET.format(", p: 'wide'")), check_params, "something else .*'wide' is not def"),
-    (mine(NET.format(", p: print")), check_params, "something else than int, float"),
+    (
+        mine(NET.format(", p: 'wide'")),
+        check_params,
+        "annotate every setting as .*'wide' is not def",
+    ),
+    (mine(NET.format(", p: print")), check_params, "annotate every setting as int, float"),
     (mine(NET.format(", p: dict")), check_params, "architectures.mine.p: 1 is not allowed"),
     (mine(NET.format(", q")), check_params, "architectures.mine.q: missing"),
     *(
         (mine(LINEAR.format(statement)), call, f"architectures/mine.py.*{said}")
         for call in (partial(train.main, "mine"), scripts_check.main)
         for statement, said in (
-            ("return self.linear(images.flatten(1)).flatten()", r"shape \(2,\); needed is"),
-            ("return [1, 2]", r"scores of shape .*list.*; needed is \(1, 2\)"),
+            (
+                "return self.linear(images.flatten(1)).flatten()",
+                r"shape \(2,\); it must be a",
+            ),
+            ("return [1, 2]", r"result of type list; it must be .* \(1, 2\)"),
             (
                 "self.register_buffer('seen', images, persistent=False)\n"
                 "        return self.linear(images.flatten(1))",
-                "seen: a buffer that is not persistent",
+                "seen: a buffer with persistent=False",
             ),
             ("return self.linear(images)", "line 7: RuntimeError: .*mat1 and mat2"),
             ("def (:", "is not valid Python: .*line 7"),
@@ -123,34 +130,42 @@ TABLE = [
     (
         mine(LINEAR.format("return images.flatten(1)[:, :2]").replace("self.linear", "x")),
         scripts_check.main,
-        "architectures/mine.py: the net has no parameters, so none to train",
+        "architectures/mine.py: the net has no parameters to train",
     ),
     (nothing, partial(train.main, "kite"), r"^kite: not in params\.yaml; .*baseline"),
     (nothing, partial(validate.main, "kite"), r"^kite: not in params\.yaml; .*baseline"),
-    (nothing, partial(elsewhere.main, ["kite"], 1), r"^kite: not in params\.yaml"),
-    (nothing, partial(elsewhere.main, ["baseline"], 0), "^--seeds: 0 of 1 to 2"),
+    (nothing, partial(portability.main, ["kite"], 1), r"^kite: not in params\.yaml"),
+    (
+        nothing,
+        partial(portability.main, ["baseline"], 0),
+        "^--seeds: 0 is not allowed; use 1 to 2",
+    ),
     # notebook/params.yaml
     *(
         (changed(f"rows.{key}", value, "notebook"), load_rows, f"notebook/params.*{said}")
         for key, value, said in (
             ("dropout.defects", ["shuffled"], "rows.dropout.defects.0: 'shuffled'"),
             ("dropout.epochs", 0, "rows.dropout.epochs: 0"),
-            ("dropout.epoch", 1, "rows.dropout.epoch: unknown; allowed are arch.*, lr"),
-            ("dropout.architecture", "wide", "'wide' is not in params.yaml; there are"),
-            ("dropout.blocks", 3, "rows.dropout.blocks: dropout has none"),
-            ("dropout.defects", ["shared_block"], "rows.dropout: shared_block needs a"),
+            (
+                "dropout.epoch",
+                1,
+                "rows.dropout.epoch: unknown; the allowed keys are arch.*, lr",
+            ),
+            ("dropout.architecture", "wide", "'wide' is not in params.yaml; choose one of"),
+            ("dropout.blocks", 3, "rows.dropout.blocks: dropout has no blocks"),
+            ("dropout.defects", ["shared_block"], "rows.dropout: shared_block requires a"),
         )
     ),
     (changed("seeds", 1, "notebook"), load_rows, "notebook/params.*seeds: 1"),
-    (holds(rows.ROWS, "seeds: ["), load_rows, "notebook/params.yaml: is not valid YAML"),
-    (holds(rows.ROWS, b"\xff"), load_rows, "notebook/params.yaml: is not valid YAML"),
+    (holds(rows.ROWS, "seeds: ["), load_rows, "notebook/params.yaml: not valid YAML"),
+    (holds(rows.ROWS, b"\xff"), load_rows, "notebook/params.yaml: not valid YAML"),
     (holds(rows.ROWS, ""), load_rows, "notebook/params.yaml: the file: None is not all"),
     (gone(rows.ROWS), load_rows, "notebook/params.yaml: cannot be read"),
     *(
-        (holds("notebook/results/dropout.json", text), notebook_report.main, "from git")
+        (holds("notebook/results/dropout.json", text), notebook_report.main, "with git")
         for text in ("", CONFLICT, "[1]")
     ),
-    (nothing, partial(notebook_train.main, "no_such"), "^no_such: no row of .* dropout"),
+    (nothing, partial(notebook_train.main, "no_such"), "^no_such: not a row of .* dropout"),
     # dvc.lock and results
     *(
         (holds("dvc.lock", text), make_report, r"^dvc\.lock: ")
@@ -160,13 +175,21 @@ TABLE = [
         (holds("results/baseline/environment.json", CONFLICT), make, "dvc repro validate@b")
         for make in (make_report, describe.main)
     ),
-    (edited(RES_DEEP, without_seed_1), read_all, "^results of res_deep: other seeds or"),
-    (edited(RES_DEEP, labels_turned), read_all, "^results of res_deep: other seeds or"),
+    (
+        edited(RES_DEEP, without_seed_1),
+        read_all,
+        "^results of res_deep: not the same seeds or",
+    ),
+    (
+        edited(RES_DEEP, labels_turned),
+        read_all,
+        "^results of res_deep: not the same seeds or",
+    ),
     *(
         (
             nothing,
             partial(state_dict.load, BASELINE, content, MODEL),
-            "seed-0.pt: is not a state",
+            "seed-0.pt: not a state dict",
         )
         for content in (
             b"",
@@ -179,9 +202,9 @@ TABLE = [
     (
         nothing,
         partial(convolve.figures, None, nn.Linear(1, 1), torch.zeros(1), 0, ""),
-        "baseline.py: has no conv1, conv2, fc1, fc2; convolve draws",
+        "baseline.py has no conv1, conv2, fc1, fc2; rename your",
     ),
-    # What is compared with another commit
+    # Comparisons with another commit
     *(
         (holds(RES_DEEP, content), against_main, rf"^{RES_DEEP}: no predictions \(")
         for content in (
@@ -199,8 +222,8 @@ TABLE = [
         for file in ("dvc.lock", "params.yaml")
         for text in (CONFLICT + "a: 1\n", "[1, 2]", "a: [")
     ),
-    (nothing, partial(changes.changes, "no_such"), "^git ls-tree .*this clone has"),
-    (nothing, partial(pr_report.report, "no_such"), "a commit that this clone has"),
+    (nothing, partial(changes.changes, "no_such"), "^git ls-tree .*that the clone has"),
+    (nothing, partial(pr_report.report, "no_such"), "a commit that the clone has"),
     (holds("notebook/params.yaml", "a: ["), partial(pr_report.report, "main"), "^dvc st"),
     (
         nothing,
@@ -226,16 +249,16 @@ def test_it_is_one_line(scratch, monkeypatch, damage, call, said):
     assert not Path("models/mine").exists() and not Path("it-ran").exists()
 
 
-def test_whatever_a_message_holds_it_stays_one_line():
+def test_a_message_is_always_one_line():
     assert str(UserError("a\nb\x1b[2J\u2028é")) == r"a\nb\x1b[2J\u2028é"
 
 
 def test_predictions_of_a_commit_are_named_by_it(tmp_path):
     with pytest.raises(UserError, match=r"^HEAD:\./results/res/predictions.csv: no pred"):
-        changes.scored("a,b\n1,2\n", "HEAD:./results/res/predictions.csv", "")
+        changes.parse_predictions("a,b\n1,2\n", "HEAD:./results/res/predictions.csv", "")
 
 
-def test_where_there_is_nothing_it_says_where_to_run_it(scratch, monkeypatch):
+def test_in_the_wrong_folder_it_says_where_to_run(scratch, monkeypatch):
     monkeypatch.chdir(scratch / "docs")
     with pytest.raises(UserError, match=r"^no results/\*/predictions.csv in HEAD or here"):
         changes.changes("HEAD")

@@ -1,4 +1,4 @@
-"""What params.yaml may hold, told before any work; and what an entry's file takes."""
+"""Wrong values in params.yaml are reported before any work starts."""
 
 import re
 from importlib import import_module
@@ -25,17 +25,17 @@ WRONG = [
     ("train.epochs", 0, "0 is not allowed: .*greater than or equal to 1"),
     ("train.epochs", True, "True is not allowed: .*integer"),
     ("train.device", "tpu", "'tpu' .*'cpu', 'cuda', 'mps' or 'auto'"),
-    ("train.speed", 1, "unknown; allowed are lr, epochs, batch_size"),
+    ("train.speed", 1, "unknown; the allowed keys are lr, epochs, batch_size"),
     ("train", None, "None is not allowed"),
     ("model.n_chans", 1, "1 .*greater than or equal to 2"),
     ("data.source", "mnist", "'mnist' .*'cifar10' or 'synthetic'"),
     ("data.classes", ["bird"], ".*at least 2"),
     ("data.classes", ["bird", "bird"], ".*only once"),
-    ("extra", 1, "unknown; allowed are data, model, train, architectures"),
+    ("extra", 1, "unknown; the allowed keys are data, model, train, architectures"),
     ("architectures.kite", {"sized_by": "model"}, "there is no .*res"),
     ("architectures.dropout.p", 1, "1 .*less than 1"),
     ("architectures.dropout.p", "half", "'half' .*a finite number"),
-    ("architectures.dropout.q", 0.1, "unknown; allowed are sized_by, p, lr"),
+    ("architectures.dropout.q", 0.1, "unknown; the allowed keys are sized_by, p, lr"),
 ]
 ELSEWHERE = [
     ({"data.classes": ["airplane", "kite"]}, "data.classes.1: 'kite' .*'airplane'"),
@@ -59,7 +59,7 @@ ELSEWHERE = [
         *ELSEWHERE,
     ],
 )
-def test_what_is_wrong_is_one_line_that_names_the_key(workplace, changes, message):
+def test_a_wrong_value_is_one_line_with_its_key(workplace, changes, message):
     edit_params(workplace, changes)
     with pytest.raises(errors.UserError, match=rf"^params\.yaml: .*{message}") as raised:
         load_and_check()
@@ -74,16 +74,16 @@ def test_no_key_has_a_default(section):
     assert all(field.is_required() for field in section.model_fields.values())
 
 
-def test_small_numbers_as_dvc_writes_them(workplace):
+def test_small_numbers_in_dvcs_format(workplace):
     text = (workplace / "params.yaml").read_text()
     (workplace / "params.yaml").write_text(text.replace("lr: 0.01\n", "lr: 1e-05\n"))
     assert params.load().train.lr == 1e-5
 
 
-def test_cuda_where_there_is_none(workplace, monkeypatch):
+def test_cuda_without_a_gpu(workplace, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     edit_params(workplace, {"train.device": "cuda"})
-    with pytest.raises(errors.UserError, match=r"train.device: 'cuda', but there is none"):
+    with pytest.raises(errors.UserError, match=r"train.device: 'cuda' is not available"):
         params.load()
 
 
@@ -97,13 +97,13 @@ def test_every_stage_checks_the_params_before_any_work(workplace, stage):
 
 
 @pytest.mark.slow
-def test_check_makes_every_architecture(workplace):
+def test_check_builds_every_net(workplace):
     printed = run("python", "-m", "scripts.check", cwd=workplace, PYTHONPATH=str(ROOT))
-    assert printed == f"params.yaml: {len(ARCHITECTURES)} architectures, all is well\n"
+    assert printed == f"params.yaml: {len(ARCHITECTURES)} nets, no problems found\n"
 
 
 @pytest.mark.slow
-def test_check_shows_an_architecture_that_cannot_work(workplace):
+def test_check_reports_a_broken_net(workplace):
     (workplace / "architectures" / "mine.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Sequential):\n"

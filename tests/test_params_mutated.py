@@ -1,4 +1,4 @@
-"""Whatever is done to params.yaml: it is right, or one line names the key."""
+"""Mutated params.yaml: it is valid, or one line names the key."""
 
 import copy
 import re
@@ -76,7 +76,7 @@ def mutated(draw):
 
 
 def named_in(said, path):
-    """Whether it is about this key, or the list or section that the key is missing in."""
+    """Return whether the error is about this key, or about its section or list."""
     about = errors.UserError("params.yaml: " + ".".join(map(str, path)))
     section = str(about).rpartition(".")[0] if len(path) > 1 else str(about)
     return said.startswith((str(about), section))
@@ -96,7 +96,7 @@ def write(content):
     suppress_health_check=list(HealthCheck),
 )
 @given(mutated())
-def test_it_is_right_or_one_line_names_the_key(workplace, mutation):
+def test_mutated_params_are_valid_or_one_line(workplace, mutation):
     content, touched = mutation
     write(content)
     try:
@@ -111,8 +111,7 @@ def test_it_is_right_or_one_line_names_the_key(workplace, mutation):
         recipe.training_of(loaded, name)
 
 
-# What DVC itself reads of params.yaml, it complains of in its own words. The last of them
-# only the architecture's own file can tell.
+# Errors that stages report when DVC runs them. Only the net's file can detect the last one.
 THROUGH_DVC = [
     ("train.seeds", None),
     ("data.classes", ["bird"]),

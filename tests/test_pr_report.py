@@ -1,4 +1,4 @@
-"""What a pull request says, on real branches: a param, a recipe, code, nothing."""
+"""The report for a pull request, on real branches: a param, a recipe, code, nothing."""
 
 import pytest
 from ruamel.yaml import YAML
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def branch(clone, monkeypatch):
-    """A branch in a clone: neither data nor models."""
+    """A branch in a clone without data and models."""
     run("git", "checkout", "-q", "-b", "change", cwd=clone)
     monkeypatch.chdir(clone)
     return clone
@@ -24,50 +24,52 @@ def say(base="main"):
 
 def test_nothing_changed(branch):
     text = say()
-    assert f"**No accuracy changes**: all {len(FEW)} architectures answer the same." in text
-    assert "The results are those of this code" in text
+    assert (
+        f"**No accuracy changes**: all {len(FEW)} nets give the same predictions." in text
+    )
+    assert "The results match this code" in text
     assert "<details>" not in text and "Pictures" not in text
 
 
-def test_n_blocks_changed(trained_anew, monkeypatch):
-    monkeypatch.chdir(trained_anew)
-    edit_params(trained_anew, {"model.n_blocks": 3})
+def test_n_blocks_changed(retrained, monkeypatch):
+    monkeypatch.chdir(retrained)
+    edit_params(retrained, {"model.n_blocks": 3})
     text = say("HEAD")
-    assert "`train@res_deep`" in text and "The results are not those of this code" in text
-    run("dvc", "repro", "compare", cwd=trained_anew)
+    assert "`train@res_deep`" in text and "The results do not match this code" in text
+    run("dvc", "repro", "compare", cwd=retrained)
     text = say("HEAD")
     [row] = [line for line in text.splitlines() if line.startswith("| res_deep")]
-    assert "not more than noise" in row or "**better" in row or "**worse" in row
+    assert "no clear change" in row or "**better" in row or "**worse" in row
     assert not [line for line in text.splitlines() if line.startswith("| baseline |")]
     assert "model.n_blocks" in text and "metrics/res_deep.json" in text
     assert "metrics/dropout.json" not in text
     assert "`train@res_deep`" not in text and "`plots/ranking.png`" in text
 
 
-def test_code_that_results_do_not_follow_is_told(branch):
+def test_stale_results_are_reported(branch):
     edit(branch / "architectures/dropout.py", "torch.tanh", "torch.relu")
     text = say()
-    assert "⚠️ **The results are not those of this code**" in text
-    assert "`train@dropout`, `validate@dropout` would run again" in text
+    assert "⚠️ **The results do not match this code.**" in text
+    assert "`report`, `train@dropout`, `validate@dropout`." in text
     assert "No accuracy changes" in text
-    assert "Code: `architectures/dropout.py`" in text
+    assert "Changed code: `architectures/dropout.py`" in text
 
 
-def test_code_renamed_is_code_changed(branch):
+def test_renamed_code_is_changed_code(branch):
     loop = branch / "benchmark/training/loop.py"
     loop.rename(loop.with_name("a_loop.py"))
     commit(branch)
-    assert "⚠️ **The results are not those of this code**" in say()
+    assert "⚠️ **The results do not match this code.**" in say()
 
 
-def test_an_architecture_that_is_taken_out_is_told(branch):
+def test_a_removed_net_is_reported(branch):
     path = branch / "params.yaml"
     content = YAML().load(path)
     del content["architectures"]["dropout"]
     YAML().dump(content, path)
     text = say()
     assert "| dropout |" in text and "| removed |" in text
-    assert f"The other {len(FEW) - 1} answer the same" in text
+    assert f"The other {len(FEW) - 1} give the same predictions" in text
 
 
 def test_the_notebook_and_the_environment_are_code_too(branch):
@@ -75,20 +77,20 @@ def test_the_notebook_and_the_environment_are_code_too(branch):
         with (branch / name).open("a") as file:
             file.write("# edited\n")
     text = say()
-    assert "Code: `notebook/train.py`, `requirements.lock`" in text
+    assert "Changed code: `notebook/train.py`, `requirements.lock`" in text
     assert pr_report.verify.STALE_NOTEBOOK in text
 
 
-def test_what_the_base_has_got_since_is_no_change(branch):
+def test_later_commits_of_the_base_are_no_change(branch):
     run("git", "checkout", "-q", "main", cwd=branch)
     edit_params(branch, {"train.lr": 0.5})
-    commit(branch, "main goes on")
+    commit(branch, "a later commit")
     run("git", "checkout", "-q", "change", cwd=branch)
     text = say()
     assert "train.lr" not in text and "No accuracy changes" in text
 
 
-def test_pictures_are_shown_where_they_can_be(branch, monkeypatch):
+def test_pictures_are_linked_on_github(branch, monkeypatch):
     (branch / "plots/ranking.png").write_bytes(b"another picture")
     (branch / "plots/new.png").write_bytes(b"a new picture")
     commit(branch)
@@ -104,17 +106,17 @@ def test_pictures_are_shown_where_they_can_be(branch, monkeypatch):
     assert f"| – | ![after]({place}/{head}/plots/new.png?raw=true)" in text
 
 
-def test_more_seeds_are_told_and_not_hidden(branch):
+def test_more_seeds_are_reported(branch):
     for path in branch.glob("results/*/predictions.csv"):
         lines = path.read_text().splitlines()
         more = [f"{line},{'seed_2' if i == 0 else '1'}" for i, line in enumerate(lines)]
         path.write_text("\n".join([*more, ""]))
     text = pr_report.results("main")
     assert "No accuracy changes" not in text
-    assert text.count("seeds that both have answer the same (seeds: 2 → 3)") == len(FEW)
+    assert text.count("same predictions for the seeds in common (seeds: 2 → 3)") == len(FEW)
 
 
-def test_a_base_with_no_common_commit_is_one_line(branch):
+def test_no_common_commit_is_one_line(branch):
     run("git", "checkout", "-q", "--orphan", "apart", cwd=branch)
     commit(branch, "apart")
     with pytest.raises(UserError, match=r"merge-base .* nothing found"):

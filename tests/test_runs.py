@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from dvc.repo import Repo
 
-from scripts.readme import README
-from tests.conftest import edit, edit_params, modified, ran, run
+from tests.conftest import ROOT, edit, edit_params, modified, ran, run
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +32,8 @@ def test_a_stage_writes_the_same_bytes_again(scratch, stage):
 
 
 def test_the_same_bytes_from_two_processes(scratch, tmp_path):
-    # Random numbers beside the weights'; the small run trained its seeds in one process.
-    # No checkpoint that another test left: it would be resumed.
+    # dropout also uses random numbers in training. The small run used one process.
+    # Without checkpoints of other tests, which would be resumed.
     printed = run(
         "dvc", "repro", "--force", "--single-item", "train@dropout",
         cwd=scratch, LOKY_MAX_CPU_COUNT="2", CHECKPOINTS=str(tmp_path),
@@ -54,14 +53,14 @@ def test_the_same_bytes_from_an_experiment_in_another_folder(scratch, tmp_path):
         assert printed.count(": epoch 1/2") == 2
         find = ["git", "for-each-ref", "--format=%(objectname)", "refs/exps"]
         [commit] = run(*find, cwd=scratch).split()
-        # dvc.lock has the MD5s of models too.
+        # dvc.lock also has the MD5s of the models.
         kept = ("dvc.lock", "metrics", "results", "plots")
         assert run("git", "diff", "HEAD", commit, "--", *kept, cwd=scratch) == ""
     finally:
         run("dvc", "exp", "remove", "-A", cwd=scratch, check=False)
 
 
-def test_a_picture_is_edited_in_a_clone_with_no_cache(clone):
+def test_a_chart_is_edited_in_a_clone_without_a_cache(clone):
     edit(clone / "stages/compare.py", "charts.accuracy_comparison(", "charts.loss_curves(")
     printed = run("dvc", "repro", "--allow-missing", cwd=clone)
     assert ran(printed) == {"compare"}
@@ -74,18 +73,19 @@ def test_a_picture_is_edited_in_a_clone_with_no_cache(clone):
     assert not (clone / "models").exists()
 
 
-def test_an_experiment_trains_what_it_changes_and_the_diff_shows_it(trained_anew):
+def test_an_experiment_trains_only_what_it_changes(retrained):
     changes = ["-S", "model.n_blocks=3", "-S", "train.seeds=2"]
-    printed = run("dvc", "exp", "run", *changes, "validate@res_deep", cwd=trained_anew)
+    printed = run("dvc", "exp", "run", *changes, "validate@res_deep", cwd=retrained)
     assert ran(printed) == {"train@res_deep", "validate@res_deep"}
-    diff = run("dvc", "metrics", "diff", "--md", cwd=trained_anew)
+    diff = run("dvc", "metrics", "diff", "--md", cwd=retrained)
     assert "| metrics/res_deep.json | params" in diff.replace("  ", " ")
     assert "baseline" not in diff
 
 
 def columns_to_drop() -> str:
-    """What the README tells `dvc exp show` to leave out."""
-    [found] = set(re.findall(r"--only-changed --drop '(.+?)'", README.read_text("utf-8")))
+    """The columns that the docs tell `dvc exp show` to drop."""
+    text = (ROOT / "docs/running.md").read_text("utf-8")
+    [found] = set(re.findall(r"--only-changed --drop '(.+?)'", text))
     return found
 
 
@@ -110,7 +110,7 @@ def test_a_sweep_of_queued_experiments(scratch):
         assert not [c for c in shown if c.endswith((".py", ".html", ".png"))]
         assert "model.n_blocks" in shown
         counts = shown["metrics/res_deep.json:params"]
-        # n_chans is 4: a convolution with no bias, and a scale and a shift.
+        # n_chans is 4: a convolution without bias, a scale and a shift.
         assert counts["blocks-10"] - counts["blocks-5"] == 5 * (4 * 4 * 9 + 2 * 4)
         assert run("git", "status", "--porcelain", cwd=scratch) == ""
     finally:
@@ -130,7 +130,7 @@ def test_a_row_of_the_notebook_runs_and_the_benchmark_does_not(scratch):
     assert "notebook" not in shown and "metrics/res_deep.json" in shown
 
 
-def test_plots_tell_architectures_apart(clone, tmp_path):
+def test_plots_distinguish_the_nets(clone, tmp_path):
     run("dvc", "plots", "diff", "HEAD", "-q", "-o", str(tmp_path / "page"), cwd=clone)
     page = (tmp_path / "page/index.html").read_text("utf-8")
     assert page.count('"field": "architecture"') >= 3

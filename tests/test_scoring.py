@@ -3,13 +3,13 @@ import torch
 
 from benchmark.training.scoring import accuracy, predict
 from tests.conftest import ARCHITECTURES
-from tests.test_architectures import assemble, batch
+from tests.test_architectures import batch, build_training
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_scoring_changes_nothing(name, training):
-    model = assemble(name, n_blocks=2).model.train(training)
+    model = build_training(name, n_blocks=2).model.train(training)
     images, _ = batch(6)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     generator = torch.get_rng_state()
@@ -22,7 +22,7 @@ def test_scoring_changes_nothing(name, training):
 
 @pytest.mark.parametrize("name", ["dropout", "batch_norm", "res_deep"])
 def test_scores_in_eval_mode(name):
-    model = assemble(name, n_blocks=2).model.train()
+    model = build_training(name, n_blocks=2).model.train()
     modes = []
     for module in model.modules():
         module.register_forward_hook(lambda module, *_: modes.append(module.training))
@@ -33,17 +33,17 @@ def test_scores_in_eval_mode(name):
 
 
 def test_the_batch_size_makes_no_difference():
-    model = assemble("batch_norm").model
+    model = build_training("batch_norm").model
     images, _ = batch(10)
     assert torch.equal(predict(model, images, 3), predict(model, images, 10))
 
 
-def test_the_mode_is_put_back_when_scoring_fails():
-    model = assemble("baseline").model.train()
+def test_the_mode_is_restored_if_scoring_fails():
+    model = build_training("baseline").model.train()
     with pytest.raises(RuntimeError):
         predict(model, torch.zeros(2, 1, 5, 5))
     assert model.training
 
 
-def test_accuracy_is_the_share_that_is_right():
+def test_accuracy_is_the_share_of_correct_predictions():
     assert accuracy(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 0])) == 0.75

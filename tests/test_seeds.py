@@ -1,4 +1,4 @@
-"""What a seed gives depends on nothing but itself."""
+"""The result of a seed does not depend on other seeds or on the number of processes."""
 
 import re
 import shutil
@@ -77,14 +77,14 @@ def fall(seed):
         os.kill(os.getpid(), signal.SIGKILL)
 
 def main():
-    list(workers.run(fall, [0, 1], threads=1))
+    list(workers.map_tasks(fall, [0, 1], threads=1))
 
 cli.run(main)
 """
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_is_one_line(small_data):
+def test_a_killed_process_is_one_line(small_data):
     (small_data / "killed.py").write_text(KILLED)
     printed = run(
         "python", "killed.py",

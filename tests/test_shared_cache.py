@@ -1,4 +1,4 @@
-"""A DVC remote in a folder: pushed here, and elsewhere only what changed is trained."""
+"""A DVC remote in a folder: after a push, other clones train only what changed."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_a_clone_trains_only_what_it_changes(clone, remote):
     assert ran(run(*repro, cwd=clone)) == {"train@res_deep", "validate@res_deep", "compare"}
     assert (clone / "models/res_deep/seed-0.pt").is_file()
     assert not (clone / "models/dropout").exists()
-    # What it has trained is there for others, who train nothing then.
+    # Others fetch the trained models and train nothing.
     run("dvc", "push", "-q", cwd=clone)
     run("git", "clone", "-q", str(clone), str(clone.parent / "other"), cwd=clone.parent)
     other = clone.parent / "other"

@@ -1,10 +1,15 @@
-"""Families of differences, in words and in letters."""
+"""Families of differences: verdicts and letters."""
 
 import numpy as np
 import pytest
 
-from benchmark.stats.significance import Difference, differences, in_points, letters
-from benchmark.stats.uncertainty import Estimate, of_difference
+from benchmark.stats.significance import (
+    Difference,
+    compact_letter_display,
+    differences,
+    format_points,
+)
+from benchmark.stats.uncertainty import Estimate, difference_interval
 
 
 def test_differences_are_one_family():
@@ -17,18 +22,18 @@ def test_differences_are_one_family():
     nets = {"a": net(1.5), "b": net(1.0), "c": net(1.0)}
     better, same = differences(nets, [("a", "b"), ("b", "c")])
     assert better.is_significant and not same.is_significant
-    assert better.points == of_difference(nets["a"], nets["b"])
-    assert better.p == pytest.approx(2 * better.points.p)
-    assert same.p == same.points.p
-    assert str(better).startswith("better by ") and str(same) == "not distinguishable"
+    assert better.estimate == difference_interval(nets["a"], nets["b"])
+    assert better.p == pytest.approx(2 * better.estimate.p)
+    assert same.p == same.estimate.p
+    assert str(better).startswith("better by ") and str(same) == "no clear difference"
     worse = differences(nets, [("b", "a")])[0]
     assert str(worse) == str(better).replace("better", "worse")
     assert differences(nets, []) == []
 
 
-def test_many_groups_have_labels_of_their_own():
+def test_many_groups_have_different_labels():
     names = [str(i) for i in range(60)]
-    given = letters(names, [])
+    given = compact_letter_display(names, [])
     assert given["0"] == "a" and given["51"] == "Z" and given["52"] == "[53]"
     assert len(set(given.values())) == 60
 
@@ -48,12 +53,12 @@ def alike(*pairs):
     ],
 )
 def test_letters(pairs, expected):
-    assert " ".join(letters("wxyz", alike(*pairs)).values()) == expected
+    assert " ".join(compact_letter_display("wxyz", alike(*pairs)).values()) == expected
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.012, "1.2"), (0.003, ".3"), (-0.003, "−.3"), (-0.0001, ".0"), (0.123, "12.3")],
+    [(0.012, "1.2"), (0.003, "0.3"), (-0.003, "−0.3"), (-0.0001, "0.0"), (0.123, "12.3")],
 )
 def test_points(share, text):
-    assert in_points(share) == text
+    assert format_points(share) == text

@@ -1,4 +1,4 @@
-"""One stage at a time, and none that works for nobody."""
+"""A stage runs in only one process at a time, and stops if dvc has died."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def main(seconds):
 
 stage.run(main, cli.argument("seconds"))
 """
-# Starts the stage as dvc does, and waits for it, or dies at once.
+# Starts the stage like dvc, then waits for it or exits at once.
 DVC = """
 import subprocess, sys
 stage = subprocess.Popen(sys.argv[2], shell=True)
@@ -36,7 +36,7 @@ if sys.argv[1] == "waits":
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts a Python in an empty folder; what still runs is ended."""
+    """A function that starts Python in an empty folder; leftover processes are killed."""
     (tmp_path / "work.py").write_text(STAGE)
     (tmp_path / "dvc.py").write_text(DVC)
     started = []
@@ -69,34 +69,36 @@ def test_the_same_stage_waits_and_another_does_not(start):
     assert other.communicate()[0] == "at it\n"
     second = start("work.py", "3")
     said = second.stdout.readline()
-    assert said.endswith("work 3: another run is at this stage; waiting for it to end\n")
+    assert said.endswith(
+        "work 3: already running in another process; waiting for it to finish\n"
+    )
     assert first.poll() is None
     first.kill()
     assert second.stdout.readline() == "at it\n"
 
 
-def test_while_dvc_is_there_the_stage_writes(start, tmp_path):
+def test_a_stage_writes_while_dvc_is_running(start, tmp_path):
     command = f"{sys.executable} work.py 0"
     assert start("dvc.py", "waits", command, DVC_STAGE="work").communicate()[0] == "at it\n"
     assert (tmp_path / "out").read_bytes() == b"done"
 
 
 @pytest.mark.parametrize("command", ["{} work.py 2", "true; {} work.py 2; true"])
-def test_once_dvc_is_gone_the_stage_writes_nothing(start, tmp_path, command):
+def test_a_stage_writes_nothing_once_dvc_is_gone(start, tmp_path, command):
     dvc = start("dvc.py", "waits", command.format(sys.executable), DVC_STAGE="work")
     assert dvc.stdout.readline() == "at it\n"
     dvc.kill()
     assert dvc.stdout.read() == (
-        "error: dvc, which started this stage, is gone, so nothing is written; "
-        "`dvc repro` goes on from here\n"
+        "error: the dvc process that started this stage is gone, so nothing is written; "
+        "run `dvc repro` to resume\n"
     )
     assert not (tmp_path / "out").exists()
 
 
-def test_a_stage_that_dvc_did_not_live_to_see_does_nothing(start, tmp_path):
+def test_a_stage_does_nothing_if_dvc_died_before_it(start, tmp_path):
     command = f"sleep 1; {sys.executable} work.py 0"
     said = start("dvc.py", "dies", command, DVC_STAGE="work").communicate()[0]
-    assert said.startswith("error: dvc, which started this stage, is gone")
+    assert said.startswith("error: the dvc process that started this stage is gone")
     assert not (tmp_path / "out").exists()
 
 
@@ -106,16 +108,16 @@ from benchmark.running import workers
 import joblib
 
 joblib.cpu_count = lambda: 2
-list(workers.run_here(time.sleep, [60, 60], threads=1))
+list(workers.map_here(time.sleep, [60, 60], threads=1))
 """
 
 
-def test_processes_that_train_end_with_the_stage_that_was_killed(start):
+def test_training_processes_exit_with_a_killed_stage(start):
     main = start("-c", WORKERS)
     process = psutil.Process(main.pid)
     deadline = time.monotonic() + 30
     while len(process.children()) < 3 and time.monotonic() < deadline:
-        time.sleep(0.1)  # two that train, and joblib's tracker
+        time.sleep(0.1)  # two training processes and joblib's tracker
     trainers = process.children()
     assert len(trainers) >= 2
     time.sleep(1)

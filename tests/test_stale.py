@@ -1,4 +1,4 @@
-"""What DVC would run again after a change, told from a real repository."""
+"""The stages that DVC would run again after a change, in a real repository."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from tests.conftest import edit_params, modified
 
 pytestmark = pytest.mark.slow
 
-# `*` stands for every row of the small run: baseline, l2_reg, dropout, res_deep.
+# `*` stands for every net of the small run: baseline, l2_reg, dropout, res_deep.
 PARAMS = {
     ("data.source", "cifar10"): "download filter report describe",
-    # Nets of fixed size name data.classes as what sizes them: their outputs.
+    # Nets with sized_by: data.classes, because the classes determine their outputs.
     ("data.classes", ("bird", "airplane")): "filter train@baseline validate@baseline "
     "train@l2_reg validate@l2_reg compare report describe",
     ("data.mean", (0.5, 0.5, 0.5)): "train@* validate@* convolve report describe",
@@ -30,13 +30,13 @@ PARAMS = {
     ("architectures.l2_reg.l2_lambda", 0.1): "train@l2_reg validate@l2_reg compare report",
     ("architectures.dropout.p", 0.2): "train@dropout validate@dropout compare report",
     ("architectures.res_deep.lr", 0.1): "train@res_deep validate@res_deep compare report",
-    # A key that was not there.
+    # A new key.
     ("architectures.baseline.lr", 0.1): "train@baseline validate@baseline compare report "
     "describe",
 }
 CODE = {
-    "architectures/dropout.py": "train@dropout validate@dropout report",
-    "architectures/baseline.py": "train@baseline validate@baseline convolve report",
+    "architectures/dropout.py": "train@dropout validate@dropout compare report",
+    "architectures/baseline.py": "train@baseline validate@baseline compare convolve report",
     "benchmark/data/scenes.py": "download filter convolve",
     "benchmark/data/dataset.py": "download filter train@* validate@* convolve report",
     "benchmark/training/loop.py": "train@* validate@* convolve report",
@@ -49,7 +49,7 @@ CODE = {
     "stages/compare.py": "compare",
     "stages/validate.py": "validate@*",
     "scripts/demo.py": "",
-    "studies/elsewhere.py": "",
+    "studies/portability.py": "",
 }
 ROWS = ["baseline", "l2_reg", "dropout", "res_deep"]
 
@@ -62,13 +62,13 @@ def stages(said):
 
 
 @pytest.mark.parametrize(("key", "value"), PARAMS, ids=[key for key, _ in PARAMS])
-def test_what_a_changed_param_runs_again(scratch, key, value):
+def test_stages_that_run_after_a_changed_param(scratch, key, value):
     edit_params(scratch, {key: list(value) if isinstance(value, tuple) else value})
     assert modified(scratch) == stages(PARAMS[key, value])
 
 
 @pytest.mark.parametrize("file", CODE)
-def test_what_edited_code_runs_again(scratch, file):
+def test_stages_that_run_after_edited_code(scratch, file):
     with (scratch / file).open("a") as code:
         code.write("\n# edited\n")
     assert modified(scratch) == stages(CODE[file])

@@ -27,14 +27,14 @@ def problem():
     return model, optimizer, torch.randn(40, 3, 4, 4), torch.arange(40) % 2
 
 
-def order_of(n_images=40, batch_size=16, seed=3):
+def batches_of(n_images=40, batch_size=16, seed=3):
     generator = torch.Generator().manual_seed(seed)
-    return loop.shuffled(n_images, batch_size, generator)
+    return loop.shuffled_batches(n_images, batch_size, generator)
 
 
-def train(problem, order=None, **arguments):
-    order = order or order_of()
-    return loop.train(*problem, order=order, loss=F.cross_entropy, **arguments)
+def train(problem, batches=None, **arguments):
+    batches = batches or batches_of()
+    return loop.train(*problem, batches=batches, loss_fn=F.cross_entropy, **arguments)
 
 
 def all_at_once():
@@ -42,13 +42,15 @@ def all_at_once():
 
 
 def test_no_scalar_is_read_within_an_epoch(problem):
-    # Reading one makes a GPU finish all that it was given before it gets more.
+    # Reading a scalar makes the program wait for the GPU.
     with ScalarsRead() as read:
-        train(problem, order_of(40, 4), epochs=3, penalty=lambda: problem[0][1].bias.sum())
+        train(
+            problem, batches_of(40, 4), epochs=3, penalty=lambda: problem[0][1].bias.sum()
+        )
     assert read.count == 3  # the loss of each epoch
 
 
-def test_bf16_is_for_the_model_alone(problem):
+def test_bf16_applies_only_to_the_model(problem):
     model = problem[0]
     seen = []
     model[1].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
@@ -70,7 +72,7 @@ def test_reports_every_epoch_with_its_loss(problem):
     assert len(losses) == 4
 
 
-def test_the_penalty_moves_the_weights_and_is_not_in_the_loss(problem):
+def test_the_penalty_affects_weights_but_not_the_loss(problem):
     model, _, images, labels = problem
     first_loss = F.cross_entropy(model(images), labels).item()
 
@@ -86,7 +88,7 @@ def test_the_penalty_moves_the_weights_and_is_not_in_the_loss(problem):
 def test_the_schedule_is_stepped_after_each_batch(problem):
     optimizer = problem[1]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
-    train(problem, order_of(40, 20), epochs=2, schedule=schedule)
+    train(problem, batches_of(40, 20), epochs=2, lr_scheduler=schedule)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**4)
 
 
@@ -96,33 +98,33 @@ def test_trains_in_train_mode(problem):
     assert model.training
 
 
-def test_an_epoch_is_a_permutation_and_the_next_one_another():
-    order = order_of()
-    epochs = [torch.cat(list(order())) for _ in range(3)]
+def test_each_epoch_is_a_new_permutation():
+    batches = batches_of()
+    epochs = [torch.cat(list(batches())) for _ in range(3)]
     for epoch in epochs:
         assert torch.equal(epoch.sort().values, torch.arange(40))
     assert not torch.equal(epochs[0], epochs[1])
     assert not torch.equal(epochs[1], epochs[2])
 
 
-def test_the_last_batch_is_what_is_left():
-    assert [len(batch) for batch in order_of(40, 16)()] == [16, 16, 8]
+def test_the_last_batch_is_the_remainder():
+    assert [len(batch) for batch in batches_of(40, 16)()] == [16, 16, 8]
 
 
-def test_the_order_depends_on_the_seed_alone():
+def test_the_order_depends_only_on_the_seed():
     torch.manual_seed(1)
-    one = torch.cat(list(order_of(seed=5)()))
+    one = torch.cat(list(batches_of(seed=5)()))
     torch.manual_seed(2)
     torch.rand(10)
-    assert torch.equal(one, torch.cat(list(order_of(seed=5)())))
-    assert not torch.equal(one, torch.cat(list(order_of(seed=6)())))
+    assert torch.equal(one, torch.cat(list(batches_of(seed=5)())))
+    assert not torch.equal(one, torch.cat(list(batches_of(seed=6)())))
 
 
 @pytest.mark.parametrize("device", OTHER_DEVICES)
 def test_the_order_does_not_depend_on_the_device(device):
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
     here, there = (
-        list(loop.shuffled(40, 16, generator, on)())
+        list(loop.shuffled_batches(40, 16, generator, on)())
         for generator, on in zip(generators, ("cpu", device), strict=True)
     )
     assert {batch.device.type for batch in there} == {device}

@@ -1,4 +1,4 @@
-"""Intervals and their tests: by hand, against a library, and by simulation."""
+"""Intervals and tests: checked by hand, against libraries, and by simulation."""
 
 import gc
 
@@ -9,19 +9,24 @@ from scipy.stats import ttest_ind, ttest_rel
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from benchmark.stats.uncertainty import Estimate, of_accuracy, of_difference, right_of
+from benchmark.stats.uncertainty import (
+    Estimate,
+    accuracy_interval,
+    correctness_matrix,
+    difference_interval,
+)
 from studies import significance as simulate
 
 
 def net(seed, n_seeds=4, n_images=40, threshold=1.0):
-    """Right and wrong answers: some images are harder for every seed."""
+    """Correct and wrong predictions: some images are harder for every seed."""
     hard = np.random.default_rng(0).normal(size=n_images)
     rest = np.random.default_rng(seed).normal(size=(n_seeds, n_images))
     return (hard + rest < threshold).astype(float)
 
 
 def mean_squares(values):
-    """Of seeds, images and the residual, by statsmodels."""
+    """Return the mean squares of seeds, images and the residual, from statsmodels."""
     table = pd.DataFrame(values).stack().rename_axis(["seed", "image"]).rename("value")
     layout = ols("value ~ C(seed) + C(image)", table.reset_index()).fit()
     return anova_lm(layout)["mean_sq"]
@@ -31,7 +36,7 @@ def half_of(estimate):
     return (estimate.high - estimate.low) / 2
 
 
-# Two seeds, good at different images: images on the whole differ less than at random.
+# Two seeds that are good at different images: image means vary less than by chance.
 ELSEWHERE = np.array([[1.0] * 30 + [0.0] * 10, [0.0] * 25 + [1.0] * 15])
 
 
@@ -41,50 +46,50 @@ def test_an_accuracy_has_the_variance_of_a_two_way_layout(right):
     spread = max(of_seeds + max(of_images - residual, 0), of_images)
     df = spread**2 / (of_seeds**2 / (len(right) - 1))
     half = simulate.student.ppf(0.975, df) * (spread / right.size) ** 0.5
-    found = of_accuracy(right)
+    found = accuracy_interval(right)
     assert found.mean == pytest.approx(right.mean())
     assert half_of(found) == pytest.approx(half)
 
 
-def test_the_interval_ends_at_0_where_p_is_5_percent():
+def test_the_interval_ends_at_0_if_p_is_5_percent():
     first, second = net(1), net(2, threshold=1.5)
-    found = of_difference(first, second)
-    assert of_difference(first - found.low, second).p == pytest.approx(0.05)
-    assert of_difference(first - found.high, second).p == pytest.approx(0.05)
+    found = difference_interval(first, second)
+    assert difference_interval(first - found.low, second).p == pytest.approx(0.05)
+    assert difference_interval(first - found.high, second).p == pytest.approx(0.05)
 
 
-def test_where_only_seeds_vary_it_is_the_test_of_welch():
-    """All images alike: each net has a number a seed, and the nets are independent."""
+def test_if_only_seeds_vary_it_is_welchs_test():
+    """All images are alike, so each net has one accuracy per seed; nets are independent."""
     accuracies = [0.3, 0.5, 0.6], [0.1, 0.2, 0.4, 0.2]
     first, second = (np.tile(np.array(each)[:, None], (1, 50)) for each in accuracies)
-    found = of_difference(first, second)
+    found = difference_interval(first, second)
     welch = ttest_ind(*accuracies, equal_var=False)
     assert found.p == pytest.approx(welch.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
 
 
-def test_where_seeds_agree_it_is_the_paired_test_over_images():
+def test_if_seeds_agree_it_is_the_paired_test_over_images():
     first, second = (np.tile(net(seed)[:1], (3, 1)) for seed in (1, 2))
-    found = of_difference(first, second)
+    found = difference_interval(first, second)
     rel = ttest_rel(first[0], second[0])
-    # With as many degrees of freedom as one likes, for no seed differs.
+    # Seeds do not differ, so the degrees of freedom are infinite.
     assert found.mean / half_of(found) * 1.959964 == pytest.approx(rel.statistic)
 
 
-def test_never_surer_than_with_the_same_seeds_and_other_images():
-    """Two seeds that are wrong in as many images, but in others, look as if sure."""
+def test_the_variance_over_images_is_the_lower_limit():
+    """Two seeds with equally many errors, on different images, seem to have no variance."""
     right = np.ones((2, 100))
     right[0, :10] = right[1, 10:20] = 0
     of_seeds, of_images, residual = mean_squares(right)
     assert of_seeds == pytest.approx(0) and of_images < residual
-    found = of_accuracy(right)
+    found = accuracy_interval(right)
     alone = 1.959964 * right.mean(axis=0).std(ddof=1) / 10
     assert half_of(found) == pytest.approx(alone)
 
 
-def test_the_two_sides_of_a_difference_may_have_other_numbers_of_seeds():
+def test_nets_may_have_different_numbers_of_seeds():
     one, other = net(1, n_seeds=3), net(2, n_seeds=6)
-    found, back = of_difference(one, other), of_difference(other, one)
+    found, back = difference_interval(one, other), difference_interval(other, one)
     assert (found.low, found.high) == pytest.approx((-back.high, -back.low))
     assert found.p == back.p
     assert found.mean == pytest.approx(one.mean() - other.mean())
@@ -92,21 +97,21 @@ def test_the_two_sides_of_a_difference_may_have_other_numbers_of_seeds():
 
 def test_nothing_varies():
     wrong, right = np.zeros((3, 10)), np.ones((3, 10))
-    assert of_accuracy(right) == Estimate(1.0, 1.0, 1.0, p=0.0)
-    assert of_difference(right, right) == Estimate(0.0, 0.0, 0.0, p=1.0)
-    assert of_difference(right, wrong).p == 0
+    assert accuracy_interval(right) == Estimate(1.0, 1.0, 1.0, p=0.0)
+    assert difference_interval(right, right) == Estimate(0.0, 0.0, 0.0, p=1.0)
+    assert difference_interval(right, wrong).p == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 10), (3, 1)])
-def test_one_seed_tells_nothing(shape):
+def test_one_seed_is_refused(shape):
     with pytest.raises(ValueError, match="two seeds"):
-        of_accuracy(np.ones(shape))
+        accuracy_interval(np.ones(shape))
     with pytest.raises(ValueError, match="two seeds"):
-        of_difference(np.ones(shape), np.ones((3, shape[1])))
+        difference_interval(np.ones(shape), np.ones((3, shape[1])))
 
 
 @pytest.mark.parametrize("regime", simulate.REGIMES)
-def test_the_promise_is_kept_in_a_simulation(regime):
+def test_error_rates_in_a_simulation(regime):
     deviation = simulate.REGIMES[regime] / 100
     shares = simulate.simulate(deviation, 5, 300, np.random.default_rng(1))
     assert shares["alarm"] < 0.095
@@ -116,14 +121,14 @@ def test_the_promise_is_kept_in_a_simulation(regime):
 
 @pytest.fixture
 def few_objects():
-    """statsmodels collects garbage with each call, and pytest holds many objects."""
+    """Freeze pytest's many objects: statsmodels collects garbage in each call."""
     gc.freeze()
     yield
     gc.unfreeze()
 
 
 @pytest.mark.usefixtures("few_objects")
-def test_a_whole_table_keeps_it_too():
+def test_error_rates_of_whole_tables():
     generator = np.random.default_rng(1)
     unequal = list(np.linspace(0, 0.03, 11))
     shares = simulate.simulate_tables(unequal, 5, 60, generator)
@@ -132,14 +137,14 @@ def test_a_whole_table_keeps_it_too():
 
 @pytest.mark.slow
 def test_other_methods_mislead():
-    """What makes the simulation a test: the usual tests fail it."""
+    """The simulation can tell methods apart: it shows that the usual tests fail."""
     generator = np.random.default_rng(1)
     assert simulate.simulate(0.0, 5, 300, generator)["alarm_seeds"] > 0.1
     assert simulate.simulate(0.04, 5, 300, generator)["alarm_images"] > 0.3
     assert simulate.simulate(0.01, 2, 300, generator)["alarm_paired"] > 0.08
 
 
-def test_right_answers_of_predictions():
+def test_the_correctness_matrix():
     predictions = pd.DataFrame(
         {
             "example": [0, 1, 2],
@@ -148,6 +153,6 @@ def test_right_answers_of_predictions():
             "seed_10": [1, 1, 1],
         }
     )
-    found = right_of(predictions)
+    found = correctness_matrix(predictions)
     assert found.index.tolist() == [0, 10]
     assert found.to_numpy().tolist() == [[1, 0, 1], [0, 1, 1]]

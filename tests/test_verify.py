@@ -1,4 +1,4 @@
-"""The gate: what is only missing is told from what is other than dvc.lock says."""
+"""`make verify` distinguishes missing files from files that differ from dvc.lock."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def gate(clone, monkeypatch, capsys):
-    """A function that tells whether the gate is open, and what it prints."""
+    """A function that runs verify; it returns whether verify passed, and the output."""
     monkeypatch.chdir(clone)
 
     def gate(_):
@@ -68,17 +68,17 @@ TRAIN, VALIDATE = "train@dropout: changed deps: ", "validate@dropout: changed ou
         ),
     ],
 )
-def test_a_change_is_told(clone, gate, change, said):
+def test_a_change_is_reported(clone, gate, change, said):
     change(clone)
     passed, printed = gate(clone)
     assert not passed
     assert said in printed.replace("\\", "/")
-    assert "differ from dvc.lock; bring results up to date" in printed
+    assert "entries differ from dvc.lock; update the results" in printed
 
 
 def test_outside_a_clone_it_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError):
         verify.dvc_status(verify.BENCHMARK)
-    with pytest.raises(UserError, match="needs git"):
+    with pytest.raises(UserError, match="verify needs git"):
         verify.git_ignores(["models"])

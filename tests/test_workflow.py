@@ -1,4 +1,4 @@
-"""The workflow on GitHub calls what is here."""
+"""The GitHub workflow runs commands of this repository safely."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ def steps():
     return [step for job in jobs.values() for step in job["steps"]]
 
 
-def test_only_the_report_may_write_and_nothing_else():
+def test_only_the_report_may_write():
     workflow = YAML(typ="safe").load(WORKFLOW)
     assert workflow["permissions"] == {"contents": "read"}
     rights = {name: job.get("permissions") for name, job in workflow["jobs"].items()}
@@ -25,13 +25,13 @@ def test_only_the_report_may_write_and_nothing_else():
     assert all(s["with"]["persist-credentials"] is False for s in checkouts)
 
 
-def test_what_a_pull_request_brings_is_in_no_script():
-    # A branch may be named like a command; it comes as a variable.
+def test_no_script_contains_input_of_a_pull_request():
+    # A branch name may look like a command, so it is passed as a variable.
     assert not [step for step in steps() if "${{" in step.get("run", "")]
     assert "$(BASE)" not in (ROOT / "Makefile").read_text()
 
 
-def test_a_branch_named_like_a_command_stays_a_name(tmp_path):
+def test_a_branch_name_is_never_run(tmp_path):
     [report] = [step for step in steps() if step.get("name") == "Report"]
     [command] = re.findall(r"make .*pr-report.*?(?= >)", report["run"])
     shutil.copy(ROOT / "Makefile", tmp_path)

@@ -1,1 +1,1 @@
-"""The data: what download and filter need."""
+"""The data: CIFAR-10's files, generated images, and the tensors for training."""

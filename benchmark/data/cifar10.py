@@ -1,4 +1,4 @@
-"""The seven files of CIFAR-10's python version: names, official MD5s, reading."""
+"""The seven files of CIFAR-10's Python version: names, official MD5s, reading."""
 
 import io
 import pickle
@@ -18,15 +18,14 @@ FOLDER = Path("data") / CIFAR10.base_folder
 TRAIN_FILES = [name for name, _ in CIFAR10.train_list]
 VAL_FILES = [name for name, _ in CIFAR10.test_list]
 META_FILE = str(CIFAR10.meta["filename"])
-# As https://www.cs.toronto.edu/~kriz/cifar.html published them and torchvision
-# checks them.
+# Published at https://www.cs.toronto.edu/~kriz/cifar.html; torchvision has a copy.
 OFFICIAL_MD5: dict[str, str] = {
     **dict(CIFAR10.train_list),
     **dict(CIFAR10.test_list),
     META_FILE: str(CIFAR10.meta["md5"]),
 }
 
-_PARTS_OF_ARRAYS = {
+_ALLOWED_IN_PICKLES = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -36,19 +35,19 @@ _PARTS_OF_ARRAYS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Images N×3×32×32, uint8, and the CIFAR-10 label, 0 to 9, of each."""
+    """Images, N×3×32×32, uint8, and their CIFAR-10 labels, 0 to 9."""
 
     images: npt.NDArray[np.uint8]
     labels: list[int]
 
 
 def is_genuine(name: str, content: bytes) -> bool:
-    """Whether `content` has the MD5 that CIFAR-10 publishes for the file `name`."""
+    """Return whether `content` has the official MD5 of the file `name`."""
     return md5(content) == OFFICIAL_MD5[name]
 
 
 def read_batch(name: str, content: bytes) -> Batch:
-    """A data batch, checked for its form. Raises UserError where it has another."""
+    """Read a data batch and check its form. Raises UserError if it is damaged."""
     entry = _unpickle(name, content)
     with explained(_damaged(name), AttributeError, KeyError, TypeError, ValueError):
         images = entry["data"].reshape(-1, 3, 32, 32)
@@ -59,13 +58,13 @@ def read_batch(name: str, content: bytes) -> Batch:
 
 
 def read_class_names(content: bytes) -> list[str]:
-    """The names of the classes, by label, from batches.meta."""
+    """Read the class names, in the order of their labels, from batches.meta."""
     with explained(_damaged(META_FILE), KeyError, TypeError):
         return [str(name) for name in _unpickle(META_FILE, content)["label_names"]]
 
 
 def write_pickle(entry: dict[str, Any]) -> bytes:
-    """An entry as the official files hold it: pickle protocol 2."""
+    """Pickle an entry as in the official files: protocol 2."""
     return pickle.dumps(entry, protocol=2)
 
 
@@ -80,20 +79,20 @@ def _unpickle(name: str, content: bytes) -> dict[str, Any]:
 
 def _damaged(name: str) -> str:
     return (
-        f"{FOLDER / name}: is no CIFAR-10 batch file; "
-        "bring it anew with `dvc repro --force download`"
+        f"{FOLDER / name}: not a valid CIFAR-10 file; "
+        "download it again with `dvc repro --force download`"
     )
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Rebuilds NumPy arrays and nothing else, so no pickle can run code."""
+    """Unpickles only NumPy arrays and plain values, so that no pickle can run code."""
 
     def __init__(self, file: BinaryIO, *, encoding: str) -> None:
         super().__init__(file, encoding=encoding)
 
     def find_class(self, module: str, name: str) -> Any:
-        # The official files were written when NumPy's core had its old name.
+        # The official files use the old name of NumPy's core.
         module = module.replace("numpy.core", "numpy._core")
-        if (module, name) not in _PARTS_OF_ARRAYS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        if (module, name) not in _ALLOWED_IN_PICKLES:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
         return super().find_class(module, name)

@@ -1,4 +1,4 @@
-"""data/cifar2.pt, as the filter stage writes it and training reads it."""
+"""data/cifar2.pt, the tensors that the filter stage writes and training reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ CIFAR2 = Path("data/cifar2.pt")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images N×3×32×32, uint8; labels N, int64, from 0; how the images are normalized.
+    """Images, N×3×32×32, uint8; labels, N, int64, counted from 0; and the normalization.
 
-    mean, std: one number for each of red, green and blue, on the scale 0 to 1.
+    mean, std: three numbers, for red, green and blue, on the scale from 0 to 1.
     """
 
     class_names: list[str]
@@ -35,7 +35,7 @@ def load(mean: list[float], std: list[float]) -> Dataset:
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 images N×3×32×32 as float32, to the bit as torchvision's transforms do."""
+    """Normalize uint8 images, N×3×32×32, to float32, bit for bit as torchvision does."""
     scaled = images.float().div_(255)
     return scaled.sub_(_per_channel(mean)).div_(_per_channel(std))
 

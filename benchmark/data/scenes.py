@@ -1,9 +1,8 @@
-"""Drawn airplanes and birds, 32×32 pixels each.
+"""Generated images of airplanes and birds, 32×32 pixels each.
 
-Hard enough that the nets differ and none is perfect, and not a substitute for
-photographs. Both classes share skies, sizes, poses, clutter and noise. Airplanes are grey
-more often and birds brown, over land more often; only the shape tells them apart for
-certain.
+They are hard enough that the nets differ and none is perfect, but they do not replace real
+images. Both classes have the same skies, sizes, poses, clutter and noise. Airplanes are
+more often grey; birds are more often brown and over land. Only the shape is a sure sign.
 """
 
 import numpy as np
@@ -11,9 +10,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = 32
-# Drawn large and scaled down, so that edges are smooth.
+# Draw large and scale down, so that edges are smooth.
 CANVAS = SIZE * 4
-# How often the colour, and how often the land below, fits the class.
+# How often the colour is typical of the class, and how often there is land below.
 COLOUR_FITS = 0.55
 OVER_LAND = {"airplane": 0.2, "bird": 0.45}
 TYPICAL_COLOURS = {
@@ -26,7 +25,7 @@ Colour = tuple[int, int, int]
 
 
 def scene(class_name: str, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """One image of a drawn class: 32×32×3, uint8."""
+    """Generate one image: 32×32×3, uint8."""
     image = sky(generator, OVER_LAND[class_name])
     pen = ImageDraw.Draw(image)
     clutter(pen, generator)
@@ -35,7 +34,7 @@ def scene(class_name: str, generator: np.random.Generator) -> npt.NDArray[np.uin
     centre = generator.uniform(0.35, 0.65, size=2) * CANVAS
     # Climbing or falling by up to 50 degrees, to the left or to the right.
     angle = np.radians(generator.uniform(-50, 50) + 180 * generator.integers(2))
-    squeeze = generator.uniform(0.55, 1)  # the scene is seen at a slant
+    squeeze = generator.uniform(0.55, 1)  # the view is from an angle
     background = np.asarray(image).reshape(-1, 3).mean(axis=0)
     colour = contrasting(background, TYPICAL_COLOURS[class_name], generator)
     for points in shape:
@@ -54,7 +53,7 @@ def scene(class_name: str, generator: np.random.Generator) -> npt.NDArray[np.uin
 
 
 def sky(generator: np.random.Generator, over_land: float) -> Image.Image:
-    """A gradient from one sky colour to another; over_land: how often over land."""
+    """Draw a gradient between two sky colours; over_land: how often there is land below."""
     palette = np.array(
         [[120, 170, 230], [200, 215, 230], [90, 110, 150], [235, 190, 150], [150, 160, 165]]
     )
@@ -71,7 +70,7 @@ def sky(generator: np.random.Generator, over_land: float) -> Image.Image:
 
 
 def clutter(pen: ImageDraw.ImageDraw, generator: np.random.Generator) -> None:
-    """Clouds, twigs and specks, the same for both classes."""
+    """Draw clouds and twigs at random, regardless of the class."""
     for _ in range(generator.integers(1, 6)):
         x, y = generator.uniform(0, CANVAS, size=2)
         width, height = generator.uniform(0.1, 0.5, size=2) * CANVAS * (1, 0.5)
@@ -84,7 +83,7 @@ def clutter(pen: ImageDraw.ImageDraw, generator: np.random.Generator) -> None:
 
 
 def airplane(generator: np.random.Generator) -> list[Points]:
-    """Straight: a long fuselage, swept wings, a small tail. Nose at x = 1."""
+    """Return straight shapes: a long fuselage, swept wings, a small tail. Nose at x = 1."""
     thick = generator.uniform(0.09, 0.16)
     span, sweep = generator.uniform(0.65, 1.05), generator.uniform(0.1, 0.5)
     chord = generator.uniform(0.2, 0.35)
@@ -108,7 +107,7 @@ def airplane(generator: np.random.Generator) -> list[Points]:
 
 
 def bird(generator: np.random.Generator) -> list[Points]:
-    """Curved: a short body, a head with a beak, bent wings, a fanned tail."""
+    """Return curved shapes: a short body, a head with a beak, bent wings, a fanned tail."""
     t = np.linspace(0, 2 * np.pi, 20)
     length, thick = generator.uniform(0.5, 0.75), generator.uniform(0.16, 0.28)
     body = list(zip(length * np.cos(t), thick * np.sin(t), strict=True))
@@ -141,7 +140,7 @@ def contrasting(
     typical: list[Colour],
     generator: np.random.Generator,
 ) -> Colour:
-    """A colour, often a typical one, that stands out from the background."""
+    """Choose a colour, often a typical one, that stands out from the background."""
     while True:
         if generator.random() < COLOUR_FITS:
             colour = typical[generator.integers(len(typical))]

@@ -1,27 +1,27 @@
-"""Drawn images in the files and the format of CIFAR-10, to try the pipeline offline."""
+"""Write generated images in the format of CIFAR-10, to try the pipeline offline."""
 
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmark.classes import CLASS_NAMES, DRAWN_CLASSES
+from benchmark.classes import CLASS_NAMES, SYNTHETIC_CLASSES
 from benchmark.data import cifar10
 from benchmark.data.scenes import SIZE, scene
 from benchmark.params import Synthetic
 
 
-def draw(wanted: Synthetic, folder: Path) -> None:
-    """Write the seven files to `folder`. The same `wanted`, the same images."""
-    generator = np.random.default_rng(wanted.seed)
-    shares = np.array_split(np.arange(wanted.train_images), len(cifar10.TRAIN_FILES))
+def generate(params: Synthetic, folder: Path) -> None:
+    """Write the seven files to `folder`. The same params give the same images."""
+    generator = np.random.default_rng(params.seed)
+    shares = np.array_split(np.arange(params.train_images), len(cifar10.TRAIN_FILES))
     sizes = dict(zip(cifar10.TRAIN_FILES, map(len, shares), strict=True))
-    sizes[cifar10.VAL_FILES[0]] = wanted.val_images
-    with tqdm(total=sum(sizes.values()), desc="drawing", unit="image") as progress:
+    sizes[cifar10.VAL_FILES[0]] = params.val_images
+    with tqdm(total=sum(sizes.values()), desc="generating", unit="image") as progress:
         for name, n_images in sizes.items():
             images, labels = [], []
             for i in range(n_images):
-                label = CLASS_NAMES.index(DRAWN_CLASSES[i % len(DRAWN_CLASSES)])
+                label = CLASS_NAMES.index(SYNTHETIC_CLASSES[i % len(SYNTHETIC_CLASSES)])
                 images.append(scene(CLASS_NAMES[label], generator))
                 labels.append(label)
                 progress.update()

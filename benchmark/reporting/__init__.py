@@ -1,1 +1,1 @@
-"""Tables, charts and pages of the results."""
+"""Tables, charts and pages that show the results."""

@@ -1,4 +1,4 @@
-"""The chapter's bar chart, the loss curves, and the ranking."""
+"""The ranking, the book's bar chart, and the loss curves."""
 
 import math
 from collections.abc import Mapping
@@ -6,61 +6,129 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    PercentFormatter,
-)
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from benchmark.reporting import figures  # noqa: F401, for its style
-from benchmark.reporting.results import BASELINE, Results, decimal
-from benchmark.stats.significance import Difference, letters
+from benchmark.reporting import figures  # noqa: F401, sets the style
+from benchmark.reporting.results import BASELINE, Results
+from benchmark.stats.significance import Difference, format_percent
 
-TRAIN_COLOUR, VAL_COLOUR, REST_COLOUR = "#9fb8d0", "#1f4e79", "#d9d9d9"
-ALIKE_COLOUR, APART_COLOUR, BASELINE_COLOUR = "#8a99a8", "#1f4e79", "#333333"
+TRAIN_COLOUR, TEST_COLOUR, OTHERS_COLOUR = "#9fb8d0", "#1f4e79", "#d9d9d9"
+# Distinguishable with any kind of colour blindness, and at least 4.5:1 on white.
+STATES = {
+    "baseline": "#111111",
+    "better": "#0b62a8",
+    "worse": "#b4470c",
+    "no clear difference": "#6b7280",
+}
+PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")
+
+
+def ranking(results: Results, vs_baseline: Mapping[str, Difference]) -> Figure:
+    """Draw the accuracy and interval of each net, best first. For a width of 700 pixels."""
+    names = results.by_accuracy
+    figure, axes = plt.subplots(figsize=(7, 0.42 * len(names) + 1.4))
+    states = {name: state_of(name, vs_baseline) for name in names}
+    for row, name in enumerate(names):
+        colour = STATES[states[name]]
+        if name in results.intervals:
+            axes.plot(
+                results.intervals[name].interval, [row] * 2, color=colour, lw=3,
+                solid_capstyle="butt",
+            )  # fmt: skip
+        accuracies = results.seeds[name]["val_accuracy"]
+        axes.plot(accuracies, [row] * len(accuracies), "|", color=colour, ms=9, mew=1)
+        accuracy = results.metrics[name]["val_accuracy"]
+        axes.plot(accuracy, row, "o", color=colour, ms=8)
+        axes.annotate(
+            format_percent(accuracy), (1.01, row), xycoords=axes.get_yaxis_transform(),
+            va="center", color=colour, fontsize=12,
+        )  # fmt: skip
+    if vs_baseline:
+        axes.axvline(
+            results.metrics[BASELINE]["val_accuracy"], color="#999999", lw=1, ls=":",
+            zorder=0,
+        )  # fmt: skip
+        for state, colour in STATES.items():
+            if state in states.values():
+                label = state if state == BASELINE else f"{state} than baseline"
+                label = label.replace("difference than", "difference from")
+                axes.plot([], [], "o-", color=colour, ms=8, lw=3, label=label)
+        axes.legend(loc="best", fontsize=12, framealpha=0.95)
+    axes.set_yticks(range(len(names)), names, fontsize=12)
+    axes.invert_yaxis()
+    axes.tick_params(axis="x", labelsize=12)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.set_xlabel(
+        "test accuracy of one seed"
+        if results.n_seeds < 2
+        else "test accuracy: each seed (|), mean (•), 95% interval (—)",
+        fontsize=12,
+    )
+    axes.set_title(headline(results, states), fontsize=14)
+    axes.grid(False, axis="y")
+    return figure
+
+
+def headline(results: Results, states: Mapping[str, str]) -> str:
+    """Say in one line what the ranking shows."""
+    if results.n_seeds < 2:
+        return "One seed cannot show which differences are real"
+    n_clear = sum(state in ("better", "worse") for state in states.values())
+    subject = {0: "No net differs", 1: "One net differs"}.get(
+        n_clear, f"{n_clear} of {len(states) - 1} nets differ"
+    )
+    return f"{subject} clearly from the baseline"
+
+
+def state_of(name: str, vs_baseline: Mapping[str, Difference]) -> str:
+    """Return the net's key in STATES."""
+    if name == BASELINE:
+        return BASELINE
+    if name not in vs_baseline or not vs_baseline[name].is_significant:
+        return "no clear difference"
+    return "better" if vs_baseline[name].estimate.mean > 0 else "worse"
 
 
 def accuracy_comparison(results: Results) -> Figure:
-    """The chapter's bar chart, from 0 up so that a net at chance shows too."""
+    """Draw the book's bar chart. It starts at 0, to show nets that only guess, too."""
     names = results.names
-    places = np.arange(len(names))
+    positions = np.arange(len(names))
     width = 0.42
     figure, axes = plt.subplots(figsize=(10, 5.6))
     for column, label, offset, colour in (
-        ("train_accuracy", "train", -width / 2, TRAIN_COLOUR),
-        ("val_accuracy", "val", width / 2, VAL_COLOUR),
+        ("train_accuracy", "training images", -width / 2, TRAIN_COLOUR),
+        ("val_accuracy", "test images", width / 2, TEST_COLOUR),
     ):
         means = [results.metrics[name][column] for name in names]
-        axes.bar(places + offset, means, width, label=label, color=colour)
-        for place, name in zip(places, names, strict=True):
-            each = results.seeds[name][column]
+        axes.bar(positions + offset, means, width, label=label, color=colour)
+        for position, name in zip(positions, names, strict=True):
+            seeds = results.seeds[name][column]
             axes.plot(
-                np.full(len(each), place + offset), each, "o", ms=3.5, mfc="white",
+                np.full(len(seeds), position + offset), seeds, "o", ms=3.5, mfc="white",
                 mec="#333333", mew=0.8, label="_nolegend_",
             )  # fmt: skip
-    for place, name in zip(places, names, strict=True):
-        value = results.metrics[name]["val_accuracy"]
+    for position, name in zip(positions, names, strict=True):
         axes.text(
-            place + width / 2, 0.02, decimal(round(value, 3))[:4], color="white",
-            ha="center", va="bottom", fontsize=8.5,
+            position + width / 2, 0.02,
+            format_percent(results.metrics[name]["val_accuracy"]),
+            color="white", ha="center", va="bottom", rotation=90, fontsize=9,
         )  # fmt: skip
     axes.plot([], [], "o", ms=3.5, mfc="white", mec="#333333", mew=0.8, label="one seed")
     axes.axhline(0.5, color="#888888", lw=0.8, ls=":", zorder=0)
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xticks(positions, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_ylim(0, 1.02)
-    axes.set_xlim(-0.7, len(names) + 1.1)  # room for the legend beside the bars
+    axes.set_xlim(-0.7, len(names) + 2.1)  # leaves room for the legend
     axes.set_ylabel("accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    axes.set_title("Airplane or bird: accuracy after training")
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.set_title("Accuracy after training, drawn as in the book; guessing gives 50%")
     axes.legend(loc="lower right", framealpha=0.95)
     axes.grid(False, axis="x")
     return figure
 
 
 def loss_curves(results: Results) -> Figure:
-    """A panel an architecture: its seeds in colour, all the others in grey."""
+    """Draw one panel per net: its seeds in colour, the means of all nets in grey."""
     names = results.names
     columns = 4
     rows = math.ceil(len(names) / columns)
@@ -69,12 +137,12 @@ def loss_curves(results: Results) -> Figure:
         squeeze=False,
     )  # fmt: skip
     plain = FuncFormatter(lambda loss, _: f"{loss:g}")
-    means = [each.groupby("epoch")["loss"].mean() for each in results.curves.values()]
+    means = [curve.groupby("epoch")["loss"].mean() for curve in results.curves.values()]
     for axes, name in zip(grid.flat, names, strict=False):
         for mean in means:
-            axes.plot(mean.index, mean, color=REST_COLOUR, lw=0.8)
-        for _, of_seed in results.curves[name].groupby("seed"):
-            axes.plot(of_seed["epoch"], of_seed["loss"], color=VAL_COLOUR, lw=1.2)
+            axes.plot(mean.index, mean, color=OTHERS_COLOUR, lw=0.8)
+        for _, curve in results.curves[name].groupby("seed"):
+            axes.plot(curve["epoch"], curve["loss"], color=TEST_COLOUR, lw=1.2)
         axes.set_title(name, fontsize=10)
         axes.grid(False)
         axes.set_yscale("log")
@@ -88,67 +156,5 @@ def loss_curves(results: Results) -> Figure:
         axes.remove()
     figure.supxlabel("epoch")
     figure.supylabel("training loss")
-    figure.suptitle("Training loss, every seed; the other architectures in grey")
+    figure.suptitle("Training loss of every seed; the other nets in grey")
     return figure
-
-
-def ranking(
-    results: Results, against: dict[str, Difference], pairs: list[Difference]
-) -> Figure:
-    """Intervals in order of accuracy; letters for those that cannot be told apart."""
-    names = results.by_accuracy
-    groups = letters(names, pairs) if pairs else dict.fromkeys(names, "")
-    figure, axes = plt.subplots(figsize=(9, 0.44 * len(names) + 1.7))
-    for place, name in enumerate(names):
-        colour = colour_of(name, against)
-        if name in results.intervals:
-            axes.plot(
-                results.intervals[name].interval, [place] * 2, color=colour, lw=2.2,
-                solid_capstyle="butt",
-            )  # fmt: skip
-        seeds = results.seeds[name]["val_accuracy"]
-        axes.plot(seeds, [place] * len(seeds), "|", color=colour, ms=8, mew=0.9)
-        axes.plot(results.metrics[name]["val_accuracy"], place, "o", color=colour, ms=7)
-        axes.annotate(
-            groups[name], (1.01, place), xycoords=axes.get_yaxis_transform(),
-            va="center", family="monospace", fontsize=11,
-        )  # fmt: skip
-    if against:
-        axes.axvline(
-            results.metrics[BASELINE]["val_accuracy"], color="#bbbbbb", lw=1, ls=":",
-            zorder=0,
-        )  # fmt: skip
-        for colour, label in (
-            (APART_COLOUR, "more than noise"),
-            (ALIKE_COLOUR, "not distinguishable"),
-        ):
-            axes.plot([], [], "o-", color=colour, ms=7, lw=2.2, label=label)
-        axes.legend(
-            title="difference from baseline", alignment="left", loc="upper left",
-            framealpha=0.95,
-        )  # fmt: skip
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{round(100 * x, 6):g}%"))
-    axes.set_xlabel(
-        "validation accuracy of one seed"
-        if results.n_seeds < 2
-        else "validation accuracy: mean, 95% interval, and each seed"
-    )
-    axes.set_title(
-        "One seed: no difference can be told from noise"
-        if results.n_seeds < 2
-        else "Which nets differ? Of all pairs, "
-        "those that share a letter are not distinguishable"
-    )
-    axes.grid(False, axis="y")
-    return figure
-
-
-def colour_of(name: str, against: Mapping[str, Difference]) -> str:
-    """Of the baseline, of what differs from it by more than noise, and of the rest."""
-    if name == BASELINE:
-        return BASELINE_COLOUR
-    apart = name in against and against[name].is_significant
-    return APART_COLOUR if apart else ALIKE_COLOUR

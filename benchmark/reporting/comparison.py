@@ -1,4 +1,4 @@
-"""Which differences between architectures are more than noise: two families of tests."""
+"""Compare the nets with the baseline, and with each other: two families of tests."""
 
 from itertools import combinations
 
@@ -6,17 +6,17 @@ from benchmark.reporting.results import BASELINE, Results
 from benchmark.stats.significance import Difference, differences
 
 
-def against_baseline(results: Results) -> dict[str, Difference]:
-    """Each architecture's difference from the baseline, as one family of tests."""
+def differences_from_baseline(results: Results) -> dict[str, Difference]:
+    """Test each net's difference from the baseline, all as one family."""
     if results.n_seeds < 2:
         return {}
     others = [name for name in results.names if name != BASELINE]
-    found = differences(results.right, [(name, BASELINE) for name in others])
-    return dict(zip(others, found, strict=True))
+    tested = differences(results.correct, [(name, BASELINE) for name in others])
+    return dict(zip(others, tested, strict=True))
 
 
 def all_pairs(results: Results) -> list[Difference]:
-    """Every pair's difference, the better one first, as a second family."""
+    """Test every pair, the better net first, all as one family."""
     if results.n_seeds < 2:
         return []
-    return differences(results.right, combinations(results.by_accuracy, 2))
+    return differences(results.correct, combinations(results.by_accuracy, 2))

@@ -1,4 +1,4 @@
-"""What a net costs: parameters, and multiply-adds for one image."""
+"""The cost of a net: its parameters, and its multiply-adds for one image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +20,14 @@ class Cost:
 def cost_of(
     architecture: recipe.Architecture, n_classes: int, settings: Mapping[str, Any]
 ) -> Cost:
-    """What one image costs, by torch's own counter: parameters, and multiply-adds.
+    """Count the parameters, and the multiply-adds for one image with torch's FLOP counter.
 
-    It counts convolutions and matrix products, a multiply-add as two operations.
+    Multiply-adds are counted only in convolutions and matrix products.
     """
-    with errors.naming(architecture.name):
+    with errors.blame_architecture(architecture.name):
         model = recipe.build_model(architecture, n_classes, settings).eval()
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad():
             model(torch.zeros(1, 3, 32, 32))
+    # The counter counts a multiply-add as two operations.
     return Cost(recipe.n_parameters(model), counter.get_total_flops() // 2)

@@ -1,4 +1,4 @@
-"""What dvc.lock says of the data."""
+"""Read the MD5s of the data from dvc.lock."""
 
 from pathlib import Path
 
@@ -10,11 +10,14 @@ STAGES = ("download", "filter")
 
 
 def md5s() -> dict[str, str]:
-    """The MD5 of each file or folder of data. Raises UserError."""
+    """Return the MD5 of each data file. Raises UserError if dvc.lock is damaged."""
     if not LOCK.exists():
         return {}
     with explained(
-        f"{LOCK}: is no dvc.lock; take it from git", AttributeError, KeyError, TypeError
+        f"{LOCK}: not a DVC lock file; restore it with git",
+        AttributeError,
+        KeyError,
+        TypeError,
     ):
         stages = (params.read_yaml(LOCK) or {}).get("stages", {})
         return {

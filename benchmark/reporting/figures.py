@@ -1,4 +1,4 @@
-"""Figures as files: one style, and for the same figure the same bytes."""
+"""Turn figures into PNG files: one style, and the same bytes for the same figure."""
 
 import io
 from pathlib import Path
@@ -12,19 +12,20 @@ matplotlib.use("agg")  # files only, no window
 plt.style.use(Path(__file__).with_name("charts.mplstyle"))
 
 
-def png(figure: Figure) -> bytes:
-    """The picture, without the version that Matplotlib would put in. Closes the figure."""
+def png(figure: Figure, dpi: float | None = None) -> bytes:
+    """Return the figure as PNG, and close it. dpi: by default, the style's."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    # By default, Matplotlib would write its version into the file.
+    figure.savefig(buffer, format="png", dpi=dpi or "figure", metadata={"Software": None})
     plt.close(figure)
     return buffer.getvalue()
 
 
-def frame(axes: Axes, title: str, below: str) -> None:
-    """Frame an image: no grid and no ticks, a title, and a line below."""
+def frame(axes: Axes, title: str, caption: str) -> None:
+    """Frame an image: a title, a caption below, and neither grid nor ticks."""
     axes.grid(False)
     axes.spines[:].set_visible(True)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title, fontsize=10, loc="center")
-    axes.set_xlabel(below, fontsize=8.5)
+    axes.set_xlabel(caption, fontsize=8.5)

@@ -1,4 +1,4 @@
-"""Pages from templates: Markdown, and the report's HTML."""
+"""Render templates: Markdown pages, and the HTML report."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -6,17 +6,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmark.reporting.results import decimal
-from benchmark.stats.significance import in_points
+from benchmark.stats.significance import format_percent, format_points
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(template: Path, **values: Any) -> str:
-    """The page; what an HTML page shows is escaped.
+    """Render a template. In HTML, values are escaped.
 
-    In templates, `x | decimal` is .8948, `x | points` is 1.2, `x | count` is 1,234,
-    `x | percent` is 4.5%, and `x | png` is the address that holds the picture itself.
+    Filters for templates: `x | percent` is 89.5%, `x | points` is 1.2, `x | loss` is
+    0.0131, `x | count` is 1,234, and `x | png` is a data URL that contains the picture.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),
@@ -27,10 +26,10 @@ def render(template: Path, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "decimal": decimal,
-        "points": in_points,
+        "percent": format_percent,
+        "points": format_points,
         "count": lambda number: f"{number:,.0f}",
-        "percent": lambda share: f"{share:.1%}",
+        "loss": lambda loss: f"{loss:.4f}",
         "png": lambda file: f"data:image/png;base64,{b64encode(file).decode()}",
     }
     return environment.get_template(template.name).render(**values)

@@ -1,4 +1,4 @@
-"""What validate left of every architecture, read for comparing and drawing."""
+"""Read the results of every net, as the validate stage writes them."""
 
 import json
 from dataclasses import dataclass, replace
@@ -9,20 +9,22 @@ from typing import Any
 import pandas as pd
 
 from benchmark.running.errors import UserError, explained
-from benchmark.stats.uncertainty import Estimate, Matrix, of_accuracy, right_of
+from benchmark.stats.uncertainty import (
+    Estimate,
+    Matrix,
+    accuracy_interval,
+    correctness_matrix,
+)
 
 METRICS = Path("metrics")
 RESULTS = Path("results")
-# What the others are held against.
+# All other nets are compared with this one.
 BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
 class Results:
-    """What validate wrote, by architecture, in the order of params.yaml.
-
-    All have the same seeds, scored on the same images.
-    """
+    """Results by net, in the order of params.yaml: same seeds and images for all nets."""
 
     metrics: dict[str, dict[str, float]]
     seeds: dict[str, pd.DataFrame]
@@ -35,7 +37,7 @@ class Results:
 
     @property
     def by_accuracy(self) -> list[str]:
-        """The architectures, best first; among equals, in the order of params.yaml."""
+        """The names, best net first; ties in the order of params.yaml."""
         return sorted(self.metrics, key=lambda name: -self.metrics[name]["val_accuracy"])
 
     @property
@@ -43,34 +45,38 @@ class Results:
         return len(next(iter(self.seeds.values())))
 
     @property
-    def n_val(self) -> int:
+    def n_test(self) -> int:
         return len(next(iter(self.predictions.values())))
 
     @cached_property
-    def right(self) -> dict[str, Matrix]:
-        """By architecture, seeds × images: 1 where the answer is right."""
+    def correct(self) -> dict[str, Matrix]:
+        """By net, seeds × images: 1 for a correct prediction, 0 for a wrong one."""
         return {
-            name: right_of(each).to_numpy(float) for name, each in self.predictions.items()
+            name: correctness_matrix(predictions).to_numpy(float)
+            for name, predictions in self.predictions.items()
         }
 
     @cached_property
     def intervals(self) -> dict[str, Estimate]:
-        """Of each val accuracy; none with one seed, which tells nothing of others."""
+        """The 95% interval of each net's accuracy. Empty if there is only one seed."""
         if self.n_seeds < 2:
             return {}
-        found = {name: of_accuracy(right) for name, right in self.right.items()}
+        estimates = {name: accuracy_interval(c) for name, c in self.correct.items()}
         return {
-            name: replace(each, low=max(0.0, each.low), high=min(1.0, each.high))
-            for name, each in found.items()
+            name: replace(e, low=max(0.0, e.low), high=min(1.0, e.high))
+            for name, e in estimates.items()
         }
 
 
 def read(architectures: list[str]) -> Results:
-    """The results of these architectures. Raises UserError where they lack or differ."""
+    """Read the results of these nets.
+
+    Raises UserError if some are missing, or are for other seeds or images than the rest.
+    """
     metrics, seeds, curves, predictions = {}, {}, {}, {}
     for name in architectures:
         with explained(
-            f"results of {name}: {{}}; bring them with `dvc repro validate@{name}`",
+            f"results of {name}: {{}}; make them with `dvc repro validate@{name}`",
             OSError,
             ValueError,
         ):
@@ -82,26 +88,21 @@ def read(architectures: list[str]) -> Results:
         same_seeds = list(predictions[name]) == list(first)
         if not same_seeds or not predictions[name]["label"].equals(first["label"]):
             raise UserError(
-                f"results of {name}: other seeds or images than those of "
-                f"{architectures[0]}; bring all up to date with `dvc repro`"
+                f"results of {name}: not the same seeds or images as {architectures[0]}; "
+                "update all results with `dvc repro`"
             )
     return Results(metrics, seeds, curves, predictions)
 
 
 def read_json(path: Path, what_to_do: str) -> dict[str, Any]:
-    """A file of JSON with keys. Raises UserError, which says what to do."""
+    """Read a JSON object. Raises UserError, with what to do, if that fails."""
     with explained(f"{path}: {{}}; {what_to_do}", TypeError, ValueError):
         return dict(json.loads(path.read_text("utf-8")))
 
 
 def environment_of(architecture: str) -> dict[str, str]:
-    """Where it was trained: processor, versions. Raises UserError."""
+    """Read the environment a net was trained in: processor, versions. Raises UserError."""
     return read_json(
         RESULTS / architecture / "environment.json",
-        f"bring it with `dvc repro validate@{architecture}`",
+        f"make it with `dvc repro validate@{architecture}`",
     )
-
-
-def decimal(value: float) -> str:
-    """An accuracy without the leading zero: .8948."""
-    return f"{value:.4f}".removeprefix("0")

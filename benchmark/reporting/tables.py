@@ -1,15 +1,18 @@
-"""Tables that comparing leaves for `dvc plots`, and what the report reads of images."""
+"""Tables for `dvc plots`, ideas of the nets, and the images that most nets get wrong."""
 
+import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.params import ARCHITECTURES
 from benchmark.reporting.results import Results
 
 
 def loss_curves(results: Results) -> pd.DataFrame:
-    """Of each architecture and epoch, the mean over seeds."""
+    """Return the mean loss over seeds for each net and epoch."""
     return pd.concat(
         curve.groupby("epoch", as_index=False)["loss"].mean().assign(architecture=name)
         for name, curve in results.curves.items()
@@ -17,63 +20,82 @@ def loss_curves(results: Results) -> pd.DataFrame:
 
 
 def confusion(results: Results, class_names: Sequence[str]) -> pd.DataFrame:
-    """A row an architecture and validation image: what it is, what the first seed said."""
+    """Return true and predicted class for each net and test image, for the first seed."""
     return pd.concat(
         pd.DataFrame(
             {
                 "architecture": name,
-                "actual": each["label"].map(class_names.__getitem__),
-                "predicted": each["seed_0"].map(class_names.__getitem__),
+                "actual": predictions["label"].map(class_names.__getitem__),
+                "predicted": predictions["seed_0"].map(class_names.__getitem__),
             }
         )
-        for name, each in results.predictions.items()
+        for name, predictions in results.predictions.items()
     )
 
 
 @dataclass(frozen=True)
+class Idea:
+    """A one-line description of a net, and the section of the book that introduces it."""
+
+    text: str
+    section: str
+
+
+def idea_of(name: str) -> Idea:
+    """Read a net's idea from the first line of its file's docstring: "Idea (8.5.2)."."""
+    file = ARCHITECTURES / f"{name}.py"
+    source = file.read_text("utf-8") if file.is_file() else ""
+    line = (ast.get_docstring(ast.parse(source)) or "–").splitlines()[0]
+    [(text, section)] = re.findall(r"^(.*?)(?: \((\d[\d.]*)\))?\.?$", line)
+    return Idea(text, section or "–")
+
+
+@dataclass(frozen=True)
 class HardImage:
-    """index: in the validation images. By architecture, `said` is the class that most of
-    its seeds answer, the right one where as many say so, and `wrong` the share that do not.
+    """A test image that most nets get wrong.
+
+    index: among the test images. votes: by net, the majority vote of its seeds; ties go to
+    the true class. wrong: by net, the share of its seeds that are wrong.
     """
 
     index: int
     label: int
-    said: dict[str, int]
+    votes: dict[str, int]
     wrong: dict[str, float]
 
     @property
-    def right(self) -> list[str]:
-        """The architectures whose answer is right."""
-        return [name for name, answer in self.said.items() if answer == self.label]
+    def correct(self) -> list[str]:
+        """The nets whose vote is correct."""
+        return [name for name, vote in self.votes.items() if vote == self.label]
 
 
-def most_said(answers: pd.DataFrame, labels: "pd.Series[int]") -> "pd.Series[int]":
-    """Of each image, the class that most seeds answer; among equals the right one.
+def majority_vote(answers: pd.DataFrame, labels: "pd.Series[int]") -> "pd.Series[int]":
+    """Return the class that most seeds predict for each image; ties go to the true class.
 
-    answers: a row an image, a column a seed.
+    answers: one row per image, one column per seed.
     """
-    most = answers.mode(axis=1)[0].astype(int)
-    is_equal = answers.eq(most, axis=0).sum(axis=1) == answers.eq(labels, axis=0).sum(
+    vote = answers.mode(axis=1)[0].astype(int)
+    is_equal = answers.eq(vote, axis=0).sum(axis=1) == answers.eq(labels, axis=0).sum(
         axis=1
     )
-    return most.mask(is_equal, labels)
+    return vote.mask(is_equal, labels)
 
 
-def hardest(results: Results, most: int) -> list[HardImage]:
-    """The images that most architectures get wrong, the worst first, at most `most`."""
+def hardest(results: Results, limit: int) -> list[HardImage]:
+    """Return up to `limit` images that most nets get wrong, the hardest first."""
     labels = next(iter(results.predictions.values()))["label"]
-    answers = {n: each.filter(like="seed_") for n, each in results.predictions.items()}
-    said = {name: most_said(each, labels) for name, each in answers.items()}
-    wrong = {name: each.ne(labels, axis=0).mean(axis=1) for name, each in answers.items()}
+    answers = {n: p.filter(like="seed_") for n, p in results.predictions.items()}
+    votes = {name: majority_vote(a, labels) for name, a in answers.items()}
+    wrong = {name: a.ne(labels, axis=0).mean(axis=1) for name, a in answers.items()}
     images = [
         HardImage(
             i,
             int(label),
-            {name: int(each[i]) for name, each in said.items()},
-            {name: float(each[i]) for name, each in wrong.items()},
+            {name: int(vote[i]) for name, vote in votes.items()},
+            {name: float(share[i]) for name, share in wrong.items()},
         )
         for i, label in enumerate(labels)
     ]
-    images = [image for image in images if 2 * len(image.right) < len(wrong)]
-    images.sort(key=lambda image: (len(image.right), -sum(image.wrong.values())))
-    return images[:most]
+    images = [image for image in images if 2 * len(image.correct) < len(wrong)]
+    images.sort(key=lambda image: (len(image.correct), -sum(image.wrong.values())))
+    return images[:limit]

@@ -1,1 +1,1 @@
-"""Where work runs and how it survives: processes, locks, checkpoints, errors."""
+"""Processes, clusters, locks, checkpoints, errors. No result depends on this code."""

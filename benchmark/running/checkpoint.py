@@ -1,9 +1,10 @@
-"""Checkpoints: where a training that was interrupted resumes.
+"""Checkpoints, from which an interrupted training run can resume.
 
-A checkpoint belongs to one cell. Its name holds a fingerprint of all that the cell's
-bytes depend on, so no training ever resumes from that of another param, image or line of
-code. It is written after every epoch, and removed when the trained model has been
-recorded and scored. It is no out of a stage, for DVC deletes those before a stage runs.
+Each cell has one checkpoint. The file's name contains a fingerprint of everything that
+determines the cell's result, so a training run never resumes from a checkpoint made with
+different params, images or code. The file is written after every epoch and deleted after
+the trained model has been scored. It is not an output of a stage, because DVC deletes
+outputs before it runs the stage again.
 """
 
 import io
@@ -25,27 +26,29 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from benchmark.running import locks, workers
 from benchmark.running.errors import explained
-from benchmark.running.files import write_whole
+from benchmark.running.files import write_atomic
 
-# A folder that other machines see too, for workers of a cluster.
+# The environment variable that names a folder shared by all workers of a cluster.
 SHARED = "CHECKPOINTS"
 FOLDER = "checkpoints"
 DIGEST_BYTES = sha256().digest_size
 SECONDS_OF_A_MONTH = 30 * 24 * 3600
 
-# The parts of a Resumable, and what the cell adds.
-PARTS = {"model", "optimizer", "schedule", "order", "cpu_random", "device_random"} | {
-    "environment", "losses", "val_accuracies"
+# The keys of TrainingState.state, and the keys that fit (cell.py) adds.
+KEYS = {
+    "model", "optimizer", "lr_scheduler", "shuffling", "cpu_random", "device_random",
+    "environment", "losses", "val_accuracies",
 }  # fmt: skip
 State = dict[str, Any]
 
 
 def path_of(name: str, values: Mapping[str, Any], code: Iterable[Path]) -> Path | None:
-    """checkpoints/<name>-<fingerprint>.pt, or None where none can be kept.
+    """Return checkpoints/<name>-<fingerprint>.pt, or None if no checkpoint can be kept.
 
-    values and code (files and folders): all that the bytes depend on. The folder is the
-    repository's own, also where DVC runs an experiment in a copy; workers of a cluster
-    may not see it, so there it is the one that CHECKPOINTS names.
+    values, code: everything that determines the result; code lists files and folders. The
+    checkpoints are in the repository, even if DVC runs an experiment in a copy of it, or in
+    the folder that CHECKPOINTS names. A cluster needs CHECKPOINTS, because its workers may
+    not see the repository.
     """
     if os.environ.get(workers.SCHEDULER) and not os.environ.get(SHARED):
         return None
@@ -62,38 +65,40 @@ def _folder() -> Path:
 
 
 @contextmanager
-def held(path: Path | None, cell: str) -> Iterator[None]:
-    """Hold the cell's lock, so that no two processes train it at once.
+def locked(path: Path | None, cell: str) -> Iterator[None]:
+    """Hold the cell's lock, so that no two processes train the cell at the same time.
 
-    Waits, and says so, while another process has it: one that was left behind by a
-    killed run, or another experiment. What it has trained is then found in the
-    checkpoint.
+    If another process holds the lock, say so and wait. That process may belong to another
+    experiment, or to a run that was killed. Its progress is kept in the checkpoint.
     """
     if path is None:
         yield
         return
-    with _refusal_explained(path):
-        lock = locks.take(path, busy=f"{cell}: another process trains it")
+    with _explain_write_errors(path):
+        lock = locks.take(path, busy=f"{cell}: another process is training it")
     with lock:
         yield
 
 
 @dataclass(frozen=True)
-class Resumable:
-    """All in a training that changes from epoch to epoch, but for its curve."""
+class TrainingState:
+    """Everything that changes during training, except the losses and accuracies.
+
+    shuffling: the random number generator that shuffles the images.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: LRScheduler | None
-    order: torch.Generator
+    lr_scheduler: LRScheduler | None
+    shuffling: torch.Generator
     device: torch.device
 
     def state(self) -> State:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule else None,
-            "order": self.order.get_state(),
+            "lr_scheduler": self.lr_scheduler.state_dict() if self.lr_scheduler else None,
+            "shuffling": self.shuffling.get_state(),
             "cpu_random": torch.get_rng_state(),
             "device_random": None
             if self.device.type == "cpu"
@@ -103,28 +108,28 @@ class Resumable:
     def restore(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.schedule:
-            self.schedule.load_state_dict(state["schedule"])
-        self.order.set_state(state["order"])
+        if self.lr_scheduler:
+            self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+        self.shuffling.set_state(state["shuffling"])
         torch.set_rng_state(state["cpu_random"])
         if self.device.type != "cpu":
             torch.get_device_module(self.device).set_rng_state(state["device_random"])
 
 
 def save(path: Path, state: State) -> None:
-    """Write the checkpoint whole, with a digest before it. Raises UserError."""
+    """Write the checkpoint, with its digest in front. Raises UserError if that fails."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
-    with _refusal_explained(path):
-        write_whole(path, sha256(content).digest(), content)
+    with _explain_write_errors(path):
+        write_atomic(path, sha256(content).digest(), content)
 
 
 def load(path: Path | None, environment: Mapping[str, Any]) -> State | None:
-    """What was saved last, or None if there is nothing that can be resumed.
+    """Return the last saved state, or None if there is none to resume.
 
-    A damaged file cannot be, nor one of another `environment`: resuming it would mix two
-    roundings.
+    Ignores a damaged checkpoint, and one from another machine or torch version: resuming it
+    would mix two kinds of rounding.
     """
     if path is None or not path.exists():
         return None
@@ -132,29 +137,29 @@ def load(path: Path | None, environment: Mapping[str, Any]) -> State | None:
     if state is None:
         why = "is damaged"
     elif state["environment"] != environment:
-        why = "is of another machine, or of another version of torch"
+        why = "is from another machine or another version of torch"
     else:
         return state
-    print(f"{path}: {why}, so this training starts anew", file=sys.stderr, flush=True)
+    print(f"{path} {why}, so training starts over", file=sys.stderr, flush=True)
     return None
 
 
 def _read(path: Path) -> State | None:
-    """The state in the file, or None where it is damaged or holds something else."""
+    """Return the state in the file, or None if the file is damaged."""
     content = path.read_bytes()
     digest, state = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     if sha256(state).digest() == digest:
-        with suppress(Exception):  # torch raises anything where a file is none of its own
+        with suppress(Exception):  # for other files, torch can raise almost anything
             loaded = torch.load(io.BytesIO(state), weights_only=True, map_location="cpu")
-            if isinstance(loaded, dict) and loaded.keys() >= PARTS:
+            if isinstance(loaded, dict) and loaded.keys() >= KEYS:
                 return loaded
     return None
 
 
 def discard(paths: Iterable[Path | None]) -> None:
-    """Remove these checkpoints, and all that nobody has touched for a month.
+    """Delete these checkpoints, and any that were last written more than a month ago.
 
-    Skips any that another process holds.
+    Skips checkpoints that another process has locked.
     """
     month_ago = time.time() - SECONDS_OF_A_MONTH
     old = {f for f in _folder().glob("*.pt") if f.stat().st_mtime < month_ago}
@@ -164,13 +169,13 @@ def discard(paths: Iterable[Path | None]) -> None:
         if lock_file.exists():
             with suppress(Timeout), lock.acquire(timeout=0):
                 path.unlink(missing_ok=True)
-                with suppress(PermissionError):  # Windows keeps what is open
+                with suppress(PermissionError):  # Windows does not delete open files
                     lock_file.unlink()
 
 
-def _refusal_explained(path: Path) -> Any:
+def _explain_write_errors(path: Path) -> Any:
     return explained(
-        f"{path.parent}: no checkpoint can be written ({{}}); make room or make it "
-        "writable, and run it again: what was saved before is kept",
+        f"{path.parent}: cannot write a checkpoint ({{}}); free some space or make the "
+        "folder writable, then run again: earlier checkpoints are kept",
         OSError,
     )

@@ -1,4 +1,4 @@
-"""Command lines: what a script takes, `--help`, and errors in one line."""
+"""Command lines: arguments, `--help`, and one-line errors."""
 
 import argparse
 import sys
@@ -12,36 +12,41 @@ Argument = tuple[str, dict[str, Any]]
 
 
 def argument(name: str, **options: Any) -> Argument:
-    """An argument of a script's main function; the options are those of argparse."""
+    """Describe an argument of a script's main function, with the options of argparse."""
     return name, options
 
 
-PHOTOGRAPHS = argument(
-    "--photographs", action="store_true", help="with images of CIFAR-10, in pictures/"
+REAL_IMAGES = argument(
+    "--real-images", action="store_true", help="show CIFAR-10 images; write to pictures/"
 )
-ARCHITECTURE = argument("architecture", help="its name in params.yaml")
+ARCHITECTURE = argument("architecture", help="a name under architectures in params.yaml")
 BASE = argument("base", help="the commit to compare with: main, HEAD~1, a tag")
 
 
 def run(main: Callable[..., None], *arguments: Argument) -> None:
-    """Run a script's main function with what the command line says.
+    """Run a script's main function with the arguments from the command line.
 
-    What a user can cause ends it with one line: a UserError, what the system refuses (a
-    full disk, a missing file, a read-only folder), an interrupt. Anything else is a fault
-    of the code and keeps its traceback.
+    A UserError, an OSError (a full disk, a missing file, a read-only folder) and an
+    interrupt each end the script with one line. Any other exception is a bug and keeps its
+    traceback.
     """
     try:
-        main(**parse(main, arguments))
+        main(**parse_args(main, arguments))
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
 
 
-def parse(main: Callable[..., None], arguments: tuple[Argument, ...]) -> dict[str, Any]:
-    """The command line as keyword arguments of `main`, whose module describes itself."""
+def parse_args(
+    main: Callable[..., None], arguments: tuple[Argument, ...]
+) -> dict[str, Any]:
+    """Parse the command line into keyword arguments of `main`.
+
+    `--help` shows the docstring of the module that defines `main`.
+    """
     module = unwrap(main).__globals__
-    spec = module.get("__spec__")  # none where a file is run by its path
+    spec = module.get("__spec__")  # None if the file is run by its path
     parser = argparse.ArgumentParser(
         prog=f"python -m {spec.name.removesuffix('.__main__')}" if spec else None,
         description=module["__doc__"],

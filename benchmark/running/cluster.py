@@ -1,8 +1,8 @@
-"""Tasks on the workers of a Dask cluster.
+"""Run tasks on the workers of a Dask cluster.
 
-The code travels with each task, so a worker needs the environment of
-requirements.lock, and neither a clone nor a shared disk. A task whose worker dies is
-given to another one.
+The project's code is sent with each task. A worker therefore needs the packages of
+requirements.lock, but no clone and no shared disk. If a worker dies, another one gets its
+task.
 """
 
 import pickle
@@ -22,20 +22,20 @@ from distributed.comm.core import CommClosedError
 
 from benchmark.running.errors import UserError
 
-# The packages whose code a task may need.
+# The packages that are sent with a task.
 PROJECT = ("architectures", "benchmark", "notebook")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def run(
+def map_tasks(
     function: Callable[[Task], Result], tasks: Iterable[Task], address: str
 ) -> Iterator[Result]:
-    """Give function(task) of every task, each as soon as it is there.
+    """Yield function(task) for every task, in the order in which they finish.
 
-    Raises UserError: what the function raised as such, a scheduler that does not
-    answer, workers of another environment, a task that kills its workers.
+    Raises UserError if the function raises one, if the scheduler does not answer, if a
+    worker has other versions of Python or torch, or if a task kills its workers.
     """
     loaded = [sys.modules[name] for name in PROJECT if name in sys.modules]
     with pickled_by_value(*loaded):
@@ -44,7 +44,10 @@ def run(
 
 @contextmanager
 def pickled_by_value(*packages: ModuleType) -> Iterator[None]:
-    """Their code travels while this lasts; processes of this machine go by its name."""
+    """Send the code of these packages by value inside this context.
+
+    Outside it, pickle sends only their names, which is enough on this machine.
+    """
     for package in packages:
         cloudpickle.register_pickle_by_value(package)
     try:
@@ -57,14 +60,14 @@ def pickled_by_value(*packages: ModuleType) -> Iterator[None]:
 def _run(
     function: Callable[[Task], Result], tasks: Iterable[Task], address: str
 ) -> Iterator[Result]:
-    # Pickled here, where an error of pickling is seen, and opened by the worker alone:
-    # the scheduler takes apart and packs again whatever is not bytes.
-    # The key is like no other, or Dask might answer with an earlier result.
+    # Pickle here, so that errors appear here, and unpickle on the worker: the scheduler
+    # would unpack and repack anything but bytes.
+    # Unique keys, because Dask might otherwise return an earlier result.
     pickled = {
         f"{task} {uuid4()}": cloudpickle.dumps(partial(attempt, function, task))
         for task in tasks
     }
-    # By value too: Dask would send the name of a module that workers lack.
+    # Send this by value, too: the workers do not have its module.
     call = joblib.wrap_non_picklable_objects(call_pickled)
     with connect(address) as client:
         check_versions(client)
@@ -72,12 +75,12 @@ def _run(
             f"{len(pickled)} tasks for the {len(client.nthreads())} workers of {address}",
             file=sys.stderr,
         )
-        # Not by joblib's Dask backend: it waits for ever for a task that was given up.
+        # Not with joblib's Dask backend, which waits forever if Dask gives up on a task.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             futures = [client.submit(call, each, key=k) for k, each in pickled.items()]
         try:
-            # Each result is asked for here: one still under way while the client closes
-            # would be printed as a traceback.
+            # Fetch each result here: if the client closed during a transfer, Dask would
+            # print a traceback.
             for future in as_completed(futures):
                 result, error = future.result()
                 if error is not None:
@@ -85,7 +88,7 @@ def _run(
                 yield result
         except (CancelledError, CommClosedError):
             raise UserError(
-                f"{address}: the Dask scheduler is gone; run it again"
+                f"{address}: lost the connection to the Dask scheduler; run again to resume"
             ) from None
         except KilledWorker as error:
             raise UserError(f"{address}: {' '.join(str(error).split())}") from None
@@ -98,10 +101,10 @@ def call_pickled(pickled: bytes) -> Any:
 def attempt(
     function: Callable[[Task], Result], task: Task
 ) -> tuple[Result | None, str | None]:
-    """On a worker: the result, or what a UserError says."""
+    """Run the task on a worker; return the result, or the message of a UserError."""
     worker = get_worker()
     if worker.state.nthreads > 1:
-        # torch's random numbers and number of threads are those of the whole process.
+        # torch has one random state and one thread count per process.
         return None, (
             f"the Dask worker {worker.address} runs {worker.state.nthreads} tasks in one "
             "process; start it with `dask worker --nthreads 1 --nworkers N`"
@@ -117,13 +120,13 @@ def connect(address: str) -> Client:
         return Client(address)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"DASK_SCHEDULER_ADDRESS: no Dask scheduler answers at {address} ({error}); "
-            "start it with `dask scheduler`, or unset the variable to train here"
+            f"DASK_SCHEDULER_ADDRESS: no Dask scheduler at {address} ({error}); start one "
+            "with `dask scheduler`, or unset the variable to train on this machine"
         ) from None
 
 
 def check_versions(client: Client) -> None:
-    """Raise UserError where a worker has another Python or torch than this process."""
+    """Raise UserError if a worker has another version of Python or torch."""
     versions: Any = client.get_versions(packages=["torch"])
     here = versions["client"]
     for worker, there in versions["workers"].items():
@@ -133,6 +136,6 @@ def check_versions(client: Client) -> None:
         ):
             if ours != its:
                 raise UserError(
-                    f"the Dask worker {worker} has {name} {its}, this process {ours}; "
-                    "install requirements.lock there"
+                    f"the Dask worker {worker} has {name} {its}, this process has {ours}; "
+                    "install requirements.lock on the worker"
                 )

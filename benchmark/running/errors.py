@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one line, no traceback."""
+"""Errors that a user can cause. They are shown as one line, without a traceback."""
 
 import traceback
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """What is wrong, where, what is allowed and what to do, in one line.
+    """One line that says what is wrong, where, what is allowed and what to do.
 
-    Whatever cannot be printed, or would break the line, is written as an escape.
+    Line breaks and unprintable characters are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -20,7 +20,7 @@ class UserError(Exception):
 
 @contextmanager
 def explained(message: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn exceptions of these kinds into a UserError, with the cause in place of `{}`."""
+    """Turn exceptions of these kinds into a UserError; `{}` stands for the cause."""
     try:
         yield
     except UserError:
@@ -30,17 +30,17 @@ def explained(message: str, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def cause_of(error: Exception) -> str:
-    """What the exception says, in one line, or else its kind."""
+    """Return the exception's message in one line, or its type if it has no message."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
-def naming(who: str) -> Iterator[None]:
-    """Where a file of architectures/ raises, name it, the line, and who was at work.
+def blame_architecture(who: str) -> Iterator[None]:
+    """Turn an exception raised in architectures/ into a UserError with file and line.
 
-    Other exceptions are raised again as they are, with a note that says who.
+    Other exceptions are re-raised with a note that names `who`: the net, or net and seed.
     """
     try:
         yield

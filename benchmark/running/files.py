@@ -1,25 +1,26 @@
-"""Writing files whole: aside first, then moved into place."""
+"""Write files so that no reader sees half of one."""
 
 import hashlib
 from pathlib import Path
 
 
 def md5(content: bytes) -> str:
-    """The MD5 that CIFAR-10 and DVC know a file by; it protects from nothing."""
+    """Return the MD5, as CIFAR-10 and DVC use it. It is no protection against attackers."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def write_whole(path: Path, *content: bytes | memoryview) -> None:
-    """Write `content` to `path`, so that a reader sees all of it or the old file.
+def write_atomic(path: Path, *content: bytes | memoryview) -> None:
+    """Write `content` to a temporary file, then move it to `path`.
 
-    One process at a time writes to a path: what a kill leaves aside has the name under
-    which the next one writes, so nothing piles up.
+    A reader sees the old file or the complete new one. The temporary file always has the
+    same name, so killed writers leave at most one behind; only one process may write at a
+    time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        with aside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.writelines(content)
-        aside.replace(path)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

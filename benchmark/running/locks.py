@@ -1,4 +1,4 @@
-"""Locks between processes. The lock of a process that dies, however it dies, is free."""
+"""Locks between processes. When a process dies, even by SIGKILL, its locks are released."""
 
 import sys
 from contextlib import AbstractContextManager
@@ -8,20 +8,20 @@ from filelock import FileLock, Timeout
 
 
 def lock_of(path: Path) -> FileLock:
-    """The lock of `path`, not yet taken; its file lies beside `path`."""
-    # Where the file system has no locks, an error is better than a file that stays.
+    """Return the lock of `path`, not yet acquired. Its file is next to `path`."""
+    # On a file system without locks, an error is better than a lock file that stays.
     return FileLock(path.with_suffix(".lock"), fallback_to_soft=False)
 
 
 def take(path: Path, busy: str) -> AbstractContextManager[FileLock]:
-    """Take the lock of `path`; while another process has it, print `busy` and wait.
+    """Acquire the lock of `path`; if another process has it, print `busy` and wait.
 
-    It is given back where the context that this returns ends.
+    The lock is released when the returned context exits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = lock_of(path)
     try:
         return lock.acquire(timeout=0)
     except Timeout:
-        print(f"{busy}; waiting for it to end", file=sys.stderr, flush=True)
+        print(f"{busy}; waiting for it to finish", file=sys.stderr, flush=True)
         return lock.acquire()

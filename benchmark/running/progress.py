@@ -1,4 +1,4 @@
-"""How far a training is: a bar for each seed on a terminal, lines in a log."""
+"""Progress of a training run: one bar per seed on a terminal, lines in a log."""
 
 import sys
 import time
@@ -9,10 +9,10 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class EpochProgress:
-    """Called after each epoch; shows epoch, loss and time left of one training."""
+    """Shows a training run's epoch, loss and time left. Call it after each epoch."""
 
-    def __init__(self, label: str, epochs: int, done: int = 0, place: int = 0) -> None:
-        """label: whose training it is. done: epochs to resume after. place: of the bar."""
+    def __init__(self, label: str, epochs: int, done: int = 0, position: int = 0) -> None:
+        """label: net and seed. done: epochs already trained. position: the bar's line."""
         self.on_terminal = sys.stderr.isatty()
         self.label = label
         self.bar = tqdm(
@@ -20,7 +20,7 @@ class EpochProgress:
             initial=done,
             desc=self.label,
             unit="epoch",
-            position=place,
+            position=position,
             leave=True,
             dynamic_ncols=True,
             disable=not self.on_terminal,

@@ -1,4 +1,4 @@
-"""git and DVC, and copies of the project to try things on."""
+"""git, DVC, and temporary copies of the project."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from ruamel.yaml import YAML
 
 from benchmark.running.errors import UserError
 
-if TYPE_CHECKING:  # it takes a second to import
+if TYPE_CHECKING:  # the import takes a second
     from dvc.repo import Repo
     from dvc.stage import Stage
 
 ROOT = Path(__file__).parents[2]
-# A copy depends neither on who runs git nor on their settings.
-ANYBODY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+# A copy must not depend on the git settings of the user.
+NO_GIT_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 RUN = """
 import json, runpy, sys
 for name, (module, *arguments) in json.loads(sys.argv[1]).items():
@@ -32,24 +32,24 @@ for name, (module, *arguments) in json.loads(sys.argv[1]).items():
 
 
 def git(*command: str, cwd: Path | None = None) -> str:
-    """What git prints. Raises UserError."""
+    """Run git and return its output. Raises UserError if git fails."""
     ran = _run(["git", *command], cwd=cwd, errors="replace")
     if ran.returncode:
-        # `git merge-base` says nothing where there is no common commit.
+        # Without a common commit, `git merge-base` prints nothing.
         why = next(iter(ran.stderr.strip().splitlines()), "nothing found")
         raise UserError(
-            f"git {' '.join(command)}: {why}; run it in a clone, "
-            "with a commit that this clone has"
+            f"git {' '.join(command)}: {why}; run this in a clone, "
+            "and name a commit that the clone has"
         )
     return ran.stdout
 
 
 def dvc(*command: str, cwd: Path | None = None) -> str:
-    """What DVC prints. Raises UserError: what it gives as its error."""
+    """Run DVC and return its output. Raises UserError with DVC's own message."""
     ran = _run(
         [sys.executable, "-m", "dvc", *command],
         cwd=cwd,
-        # Some of DVC's tables come in the order of a hash.
+        # DVC sorts some of its tables by hash values.
         env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8"},
     )
     if ran.returncode:
@@ -70,18 +70,20 @@ def _run(
 
 
 def copy_project(folder: Path) -> None:
-    """Copy what git tracks, or would, to `folder`, and make that a repository."""
+    """Copy the project, without files that git ignores, into `folder`; commit it there."""
     for name in git("ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    somebody = ["-c", "user.name=Copy", "-c", "user.email=copy@localhost"]
+    author = ["-c", "user.name=Copy", "-c", "user.email=copy@localhost"]
     for command in (
         ["init", "-q", "-b", "main"],
         ["add", "-A"],
-        [*somebody, "commit", "-q", "-m", "a copy"],
+        [*author, "commit", "-q", "-m", "a copy"],
     ):
-        subprocess.run(["git", *command], cwd=folder, env=os.environ | ANYBODY, check=True)
+        subprocess.run(
+            ["git", *command], cwd=folder, env=os.environ | NO_GIT_SETTINGS, check=True
+        )
 
 
 def edit_params(folder: Path, changes: Mapping[str, object]) -> None:
@@ -99,7 +101,7 @@ def edit_params(folder: Path, changes: Mapping[str, object]) -> None:
 
 
 def stages(repo: "Repo") -> dict[str, "Stage"]:
-    """Every stage, each after those it depends on, by the name DVC takes at the root."""
+    """Return every stage by its full name, each after the stages it depends on."""
     ordered = reversed(list(nx.topological_sort(repo.index.graph)))
     return {
         f"{stage.path_in_repo}:{stage.name}".removeprefix("dvc.yaml:"): stage
@@ -108,21 +110,21 @@ def stages(repo: "Repo") -> dict[str, "Stage"]:
 
 
 def run_in_one_process(
-    folder: Path, stages: Mapping[str, "Stage"], is_shown: bool, **environment: str
+    folder: Path, stages: Mapping[str, "Stage"], show_output: bool, **environment: str
 ) -> None:
-    """Run stages one after the other; torch is imported only once.
+    """Run the stages one after another in one process, which imports torch only once.
 
-    Raises UserError where one fails: its last line, where that is not shown already.
+    Raises UserError if a stage fails; if output is hidden, with the last line of stderr.
     """
     modules = {name: shlex.split(stage.cmd)[2:] for name, stage in stages.items()}
     ran = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(modules)],
         cwd=folder,
-        # Cells train in this process too, not in others that import torch again.
+        # Cells also train in that process: another one would import torch again.
         env=os.environ | {"LOKY_MAX_CPU_COUNT": "1"} | environment,
-        capture_output=not is_shown,
+        capture_output=not show_output,
         encoding="utf-8",
     )
     if ran.returncode:
-        said = (ran.stderr or "see above").strip().splitlines()
-        raise UserError(f"a stage failed in {folder.name}: {said[-1]}")
+        lines = (ran.stderr or "see above").strip().splitlines()
+        raise UserError(f"a stage failed in {folder.name}: {lines[-1]}")

@@ -1,6 +1,6 @@
-"""Where cells are trained: processes of this machine, or the workers of a Dask cluster.
+"""Run tasks side by side: in processes on this machine, or on a Dask cluster.
 
-Where they are trained changes no byte of what they give.
+On machines of the same kind, a task returns the same bytes either way.
 """
 
 import os
@@ -21,28 +21,28 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def run(
+def map_tasks(
     function: Callable[[Task], Result], tasks: Iterable[Task], threads: int
 ) -> Iterator[Result]:
-    """Give function(task) of every task, each as soon as it is there.
+    """Yield function(task) for every task, in the order in which they finish.
 
-    threads: what one task uses; as many run side by side as the processors allow,
-    or on a cluster its workers. Raises the UserError that the function raised.
+    threads: the number of threads per task. On this machine, as many tasks run in parallel
+    as the cores allow; on a cluster, one per worker. Raises UserError if the function does.
     """
     address = os.environ.get(SCHEDULER)
     if address:
         from benchmark.running import (
-            cluster,  # Dask takes a second, so only where it is used
+            cluster,  # importing Dask takes a second
         )
 
-        return cluster.run(function, tasks, address)
-    return run_here(function, list(tasks), threads)
+        return cluster.map_tasks(function, tasks, address)
+    return map_here(function, list(tasks), threads)
 
 
-def run_here(
+def map_here(
     function: Callable[[Task], Result], tasks: list[Task], threads: int
 ) -> Iterator[Result]:
-    """The same, by processes of this machine."""
+    """Do the same with processes on this machine."""
     processes = min(len(tasks), max(1, joblib.cpu_count() // threads))
     try:
         yield from joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
@@ -51,21 +51,21 @@ def run_here(
     except TerminatedWorkerError as error:
         raise UserError(
             f"a training process died ({str(error).splitlines()[0]}); "
-            "was it killed, or was memory short?"
+            "was it killed, or did memory run out?"
         ) from None
 
 
 def _for_parent(function: Callable[[Task], Result], task: Task, parent: int) -> Result:
-    """function(task), in a process that ends when `parent` does, were it by SIGKILL.
+    """Run the task; exit if the parent process dies, even by SIGKILL.
 
-    joblib's processes would work on, for nobody, till the end of the task.
+    By default, joblib's processes would finish their task first.
     """
     if os.getpid() != parent:
-        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+        threading.Thread(target=_exit_with, args=[parent], daemon=True).start()
     return function(task)
 
 
-def _end_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(SECONDS_BETWEEN_LOOKS)
     os._exit(1)

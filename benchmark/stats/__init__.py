@@ -1,1 +1,1 @@
-"""The statistics: how far an accuracy is known, and which differences are significant."""
+"""Statistics: intervals of accuracies, and tests of differences."""

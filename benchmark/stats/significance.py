@@ -1,4 +1,4 @@
-"""Which differences are more than noise: families of tests, in words and in letters."""
+"""Test which differences are significant, and describe the outcome."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,21 @@ from string import ascii_letters
 
 import networkx as nx
 
-from benchmark.stats.uncertainty import LEVEL, Estimate, Matrix, Net, of_nets
+from benchmark.stats.uncertainty import LEVEL, Estimate, Matrix, ScoredNet, compare_nets
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better `first` is than `second`.
+    """How much more accurate `first` is than `second`.
 
-    points: of accuracy, from -1 to 1, with the interval of this difference alone.
-    p: Holm's, over the family of differences that were looked at together.
+    estimate: the difference, from -1 to 1; its interval is not corrected for multiple
+    comparisons.
+    p: corrected by Holm's method for all comparisons in the family.
     """
 
     first: str
     second: str
-    points: Estimate
+    estimate: Estimate
     p: float
 
     @property
@@ -28,58 +29,67 @@ class Difference:
 
     def __str__(self) -> str:
         if not self.is_significant:
-            return "not distinguishable"
-        low, high = self.points.low, self.points.high
-        if self.points.mean < 0:
+            return "no clear difference"
+        low, high = self.estimate.low, self.estimate.high
+        if self.estimate.mean < 0:
             low, high = -high, -low
-        word = "better" if self.points.mean > 0 else "worse"
-        by = in_points(abs(self.points.mean))
-        return f"{word} by {by} points, {in_points(low)} to {in_points(high)}"
+        word = "better" if self.estimate.mean > 0 else "worse"
+        by = format_points(abs(self.estimate.mean))
+        return f"{word} by {by} points ({format_points(low)} to {format_points(high)})"
 
 
 def differences(
-    right: Mapping[str, Matrix], pairs: Iterable[tuple[str, str]]
+    correct: Mapping[str, Matrix], pairs: Iterable[tuple[str, str]]
 ) -> list[Difference]:
-    """Each pair's difference, as one family of tests (Holm 1979).
+    """Test each pair's difference, all pairs as one family (Holm 1979).
 
-    right: by name, seeds × images, 1 where right; all of the same images.
+    correct: by name, a matrix of seeds × images with 1 for a correct prediction and 0 for a
+    wrong one. All matrices are for the same images.
     """
-    from statsmodels.stats.multitest import multipletests  # takes a second to import
+    from statsmodels.stats.multitest import multipletests  # the import takes a second
 
     pairs = list(pairs)
-    nets = {name: Net.of(right[name]) for name in {n for pair in pairs for n in pair}}
-    found = [of_nets(nets[a], nets[b]) for a, b in pairs]
-    if not found:
+    names = {name for pair in pairs for name in pair}
+    nets = {name: ScoredNet.from_matrix(correct[name]) for name in names}
+    estimates = [compare_nets(nets[a], nets[b]) for a, b in pairs]
+    if not estimates:
         return []
-    adjusted = multipletests([each.p for each in found], method="holm")[1]
+    adjusted = multipletests([estimate.p for estimate in estimates], method="holm")[1]
     return [
-        Difference(*pair, points, float(p))
-        for pair, points, p in zip(pairs, found, adjusted, strict=True)
+        Difference(*pair, estimate, float(p))
+        for pair, estimate, p in zip(pairs, estimates, adjusted, strict=True)
     ]
 
 
-def letters(names: Sequence[str], found: Iterable[Difference]) -> dict[str, str]:
-    """Letters for groups: those that share one cannot be told apart.
+def compact_letter_display(
+    names: Sequence[str], tested: Iterable[Difference]
+) -> dict[str, str]:
+    """Give each net letters. Two nets share one if their difference is not significant.
 
-    names: in the order in which letters are given. Each group is as large as can be: a
-    maximal clique of what is not distinguishable (the compact display of Piepho, 2004).
-    After z and Z come numbers in brackets.
+    names: letters are assigned in this order. A letter stands for a maximal clique of nets
+    that do not differ significantly (the compact letter display of Piepho, 2004). When the
+    letters a to z and A to Z are used up, numbers in brackets follow.
     """
     alike = nx.Graph()
     alike.add_nodes_from(names)
-    alike.add_edges_from((d.first, d.second) for d in found if not d.is_significant)
-    place = {name: i for i, name in enumerate(names)}
+    alike.add_edges_from((d.first, d.second) for d in tested if not d.is_significant)
+    position = {name: i for i, name in enumerate(names)}
     groups = sorted(
-        sorted(place[name] for name in group) for group in nx.find_cliques(alike)
+        sorted(position[name] for name in group) for group in nx.find_cliques(alike)
     )
-    given = dict.fromkeys(names, "")
+    letters = dict.fromkeys(names, "")
     for n, group in enumerate(groups):
         for i in group:
-            given[names[i]] += ascii_letters[n : n + 1] or f"[{n + 1}]"
-    return given
+            letters[names[i]] += ascii_letters[n : n + 1] or f"[{n + 1}]"
+    return letters
 
 
-def in_points(share: float) -> str:
-    """.012 as 1.2, .003 as .3, -.003 as −.3."""
-    text = f"{abs(share) * 100:.1f}".removeprefix("0")
-    return f"−{text}" if share < 0 and text != ".0" else text
+def format_points(share: float) -> str:
+    """Format a difference of accuracies in points: .012 as 1.2, -.003 as −0.3."""
+    text = f"{abs(share) * 100:.1f}"
+    return f"−{text}" if share < 0 and text != "0.0" else text
+
+
+def format_percent(share: float) -> str:
+    """Format a share, such as an accuracy: .8948 as 89.5%."""
+    return f"{share:.1%}"

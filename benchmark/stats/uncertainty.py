@@ -1,19 +1,20 @@
-"""How far an accuracy, and a difference of two, is known.
+"""Intervals for an accuracy and for the difference between two accuracies.
 
-An accuracy is measured with some seeds on some images, and every seed is scored on the
-same images: seeds and images are crossed, and both are samples of many. The variance is
-that of a two-way layout with random effects, as in studies where several readers judge
-the same cases: Dorfman, Berbaum and Metz (1992), Obuchowski and Rockette (1995), with the
-degrees of freedom of Hillis, "A comparison of denominator degrees of freedom methods for
-multiple observer ROC analysis", Statistics in Medicine 26 (2007).
+We train a net with several seeds and score every seed on the same images. Seeds and images
+are crossed, and both are random samples. The variance is therefore that of a two-way layout
+with random effects, as in studies where several readers judge the same cases: Dorfman,
+Berbaum and Metz (1992); Obuchowski and Rockette (1995). The degrees of freedom follow
+Hillis, "A comparison of denominator degrees of freedom methods for multiple observer ROC
+analysis", Statistics in Medicine 26 (2007).
 
-Two things are other than there, for docs/significance.md shows that so the tests hold
-their level better. In a difference, images are paired but seeds are not: the same seed
-draws other weights for another net, so each net has a variance over seeds of its own, and
-the degrees of freedom are those of Satterthwaite (1946) and Welch (1947). And no variance
-is below that of other images with the same seeds, however alike a few seeds are.
+We differ from these papers in two ways; docs/significance.md shows by simulation that the
+error rates are closer to the nominal 5%. First, we pair images but not seeds: the same seed
+gives two nets unrelated weights, so each net has its own variance over seeds, and the
+degrees of freedom follow Satterthwaite (1946) and Welch (1947). Second, no variance is
+smaller than the variance over images alone, even if a few seeds happen to agree.
 
-What no interval here covers is another training set: every seed saw the same images.
+No interval here covers the choice of training set: every seed sees the same training
+images.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, its interval at LEVEL, and the p value of the hypothesis that it is 0."""
+    """A mean, its interval at LEVEL, and the p-value of the hypothesis that it is 0."""
 
     mean: float
     low: float
@@ -41,46 +42,54 @@ class Estimate:
         return self.low, self.high
 
 
-def of_accuracy(right: Matrix) -> Estimate:
-    """The accuracy of one net.
+def accuracy_interval(correct: Matrix) -> Estimate:
+    """Estimate the accuracy of a net.
 
-    right: seeds × images, of at least two each; 1 where right, 0 where wrong.
+    correct: seeds × images, at least two of each; 1 for a correct prediction, 0 for a wrong
+    one.
     """
-    net = Net.of(right)
-    return _estimate(net.images, [net.seeds])
+    net = ScoredNet.from_matrix(correct)
+    return _estimate(net.image_means, [net.seed_variance])
 
 
-def of_difference(first: Matrix, second: Matrix) -> Estimate:
-    """How much more accurate the first net is than the second.
+def difference_interval(first: Matrix, second: Matrix) -> Estimate:
+    """Estimate how much more accurate the first net is than the second.
 
-    Each seeds × images, of at least two each, as in of_accuracy; the images are the same,
-    the numbers of seeds may differ.
+    Both are matrices as in accuracy_interval, for the same images. The numbers of seeds may
+    differ.
     """
-    return of_nets(Net.of(first), Net.of(second))
+    return compare_nets(ScoredNet.from_matrix(first), ScoredNet.from_matrix(second))
 
 
 @dataclass(frozen=True)
-class Net:
-    """What a net has a part in whatever it is compared with. images: means over seeds."""
+class ScoredNet:
+    """The part of the computation that does not depend on the other net of a pair.
 
-    images: Matrix
-    seeds: "_Seeds"
+    image_means: for each image, the mean over seeds.
+    """
+
+    image_means: Matrix
+    seed_variance: "_SeedVariance"
 
     @classmethod
-    def of(cls, right: Matrix) -> "Net":
-        return cls(right.mean(axis=0), _of_seeds(right))
+    def from_matrix(cls, correct: Matrix) -> "ScoredNet":
+        return cls(correct.mean(axis=0), _seed_variance(correct))
 
 
-def of_nets(first: Net, second: Net) -> Estimate:
-    """The difference of two nets that were scored on the same images."""
-    return _estimate(first.images - second.images, [first.seeds, second.seeds])
+def compare_nets(first: ScoredNet, second: ScoredNet) -> Estimate:
+    """Estimate the difference in accuracy between two nets scored on the same images."""
+    return _estimate(
+        first.image_means - second.image_means,
+        [first.seed_variance, second.seed_variance],
+    )
 
 
 @dataclass(frozen=True)
-class _Seeds:
-    """What seeds add to the variance of a net's accuracy, and what they leave over.
+class _SeedVariance:
+    """How much the choice of seeds adds to the variance of a net's accuracy.
 
-    residual: what images differ in from seed to seed; both others hold it too.
+    residual: the part of `variance` that comes from the interaction of seeds and images.
+    The variance over images contains it, too.
     """
 
     variance: float
@@ -88,31 +97,34 @@ class _Seeds:
     df: int
 
 
-def _of_seeds(right: Matrix) -> _Seeds:
-    n_seeds, n_images = right.shape
-    if min(right.shape) < 2:
-        raise ValueError(f"two seeds and two images are needed, here are {right.shape}")
-    of_seeds = right.mean(axis=1, keepdims=True) - right.mean()
-    residual = right - right.mean(axis=0) - of_seeds
+def _seed_variance(correct: Matrix) -> _SeedVariance:
+    n_seeds, n_images = correct.shape
+    if min(correct.shape) < 2:
+        raise ValueError(f"needs two seeds and two images, got {correct.shape}")
+    seed_effects = correct.mean(axis=1, keepdims=True) - correct.mean()
+    residual = correct - correct.mean(axis=0) - seed_effects
     df = n_seeds - 1
-    return _Seeds(
-        np.square(of_seeds).sum() / df / n_seeds,
-        np.square(residual).sum() / (df * (n_images - 1)) / right.size,
+    return _SeedVariance(
+        np.square(seed_effects).sum() / df / n_seeds,
+        np.square(residual).sum() / (df * (n_images - 1)) / correct.size,
         df,
     )
 
 
-def _estimate(of_images: Matrix, nets: list[_Seeds]) -> Estimate:
-    """of_images: the mean over seeds of each image."""
-    mean = of_images.mean()
-    images = of_images.var(ddof=1) / len(of_images)
-    seeds = sum(net.variance for net in nets)
-    # The residual is in both: once is enough.
-    both = seeds + max(images - sum(net.residual for net in nets), 0.0)
-    variance = max(both, images)
-    if variance == 0:  # no seed and no image is unlike another
+def _estimate(image_means: Matrix, nets: list[_SeedVariance]) -> Estimate:
+    """image_means: for each image, the mean over seeds, or the difference of two means."""
+    mean = image_means.mean()
+    image_variance = image_means.var(ddof=1) / len(image_means)
+    seed_variance = sum(net.variance for net in nets)
+    # Both terms contain the residual, so subtract it once.
+    residual = sum(net.residual for net in nets)
+    both = seed_variance + max(image_variance - residual, 0.0)
+    # Seeds may agree by chance, so the variance over images alone is the lower limit.
+    variance = max(both, image_variance)
+    if variance == 0:  # all seeds and images agree
         return Estimate(float(mean), float(mean), float(mean), p=1.0 if mean == 0 else 0.0)
     error = np.sqrt(variance)
+    # A variance over few seeds is itself uncertain, so it lowers the degrees of freedom.
     spread = sum(net.variance**2 / net.df for net in nets)
     df = variance**2 / spread if spread else np.inf
     half = student.ppf((1 + LEVEL) / 2, df) * error
@@ -120,13 +132,13 @@ def _estimate(of_images: Matrix, nets: list[_Seeds]) -> Estimate:
     return Estimate(float(mean), float(mean - half), float(mean + half), float(p))
 
 
-def right_of(predictions: pd.DataFrame) -> pd.DataFrame:
-    """1 where a prediction is right, else 0: a row a seed, a column an image.
+def correctness_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return 1 for a correct prediction and 0 for a wrong one: seeds × images.
 
-    predictions: as validate writes them, a row an image, with the columns label,
-    seed_0, seed_1, …
+    predictions: as validate writes them, one row per image, with the columns label, seed_0,
+    seed_1, …
     """
     seeds = predictions.filter(regex=r"^seed_\d+$")
-    right = seeds.eq(predictions["label"], axis=0).astype(int).T
-    right.index = right.index.str.removeprefix("seed_").astype(int)
-    return right
+    correct = seeds.eq(predictions["label"], axis=0).astype(int).T
+    correct.index = correct.index.str.removeprefix("seed_").astype(int)
+    return correct

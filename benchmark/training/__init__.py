@@ -1,1 +1,1 @@
-"""Training: the loop, the recipe, a cell, scoring. A change here retrains every net."""
+"""Training: loop, recipe, cell, scoring. After a change here, every net trains again."""

@@ -1,4 +1,4 @@
-"""A cell: one architecture trained with one seed. The unit of work."""
+"""A cell is one net trained with one seed. It is the unit of work."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -16,16 +16,16 @@ from benchmark.running.memory import keep_freed_memory
 from benchmark.running.progress import EpochProgress
 from benchmark.training import recipe
 from benchmark.training.environment import Environment, choose_device, describe
-from benchmark.training.loop import shuffled, train
+from benchmark.training.loop import shuffled_batches, train
 from benchmark.training.scoring import accuracy, predict
 from benchmark.training.state_dict import to_bytes
 
-# The last epochs, after each of which the validation images are scored.
+# Score the test images after each of this many last epochs.
 SCORED_EPOCHS = 10
-# What every training's bytes depend on, beside its architecture's file.
+# The code that determines every result, besides the net's own file.
 CODE = (Path(__file__).parent, Path(dataset.__file__))
 
-Batches = Callable[
+MakeBatches = Callable[
     [int, int, torch.Generator, torch.device], Callable[[], Iterable[Tensor]]
 ]
 Progress = Callable[..., Callable[[int, float], None]]
@@ -33,10 +33,10 @@ Progress = Callable[..., Callable[[int, float], None]]
 
 @dataclass(frozen=True)
 class Cell:
-    """All that one training needs: it reads no file, so it can be sent anywhere.
+    """Everything that a training run needs, images included, so that it can run anywhere.
 
-    settings: the arguments of the architecture's file. checkpoint: the file that keeps
-    the training while it lasts; None: nothing is kept.
+    settings: arguments of the functions in the architecture's file. checkpoint: the file to
+    resume from, or None to keep no checkpoint.
     """
 
     architecture: recipe.Architecture
@@ -54,14 +54,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A training that has come to its end. losses: one an epoch.
+class TrainResult:
+    """The result of a training run, in memory.
 
-    images, val_images: normalized, as the model saw them. val_accuracies: after each of
-    the last SCORED_EPOCHS epochs, from 0 to 1.
+    images, val_images: normalized, as the model saw them. losses: one per epoch.
+    val_accuracies: from 0 to 1, one for each of the last SCORED_EPOCHS epochs.
     """
 
-    recipe: recipe.Recipe
+    setup: recipe.TrainingSetup
     images: Tensor
     val_images: Tensor
     losses: list[float]
@@ -69,8 +69,8 @@ class Trained:
     environment: Environment
 
 
-class Result(TypedDict):
-    """What is kept of a Trained. model: a state dict, as torch.save writes it."""
+class CellResult(TypedDict):
+    """The part of a TrainResult that is saved. model: the content of a model file."""
 
     seed: int
     model: bytes
@@ -80,12 +80,12 @@ class Result(TypedDict):
 
 
 def cells(params: Params, name: str) -> list[Cell]:
-    """An architecture's cells, one for each seed from 0 to train.seeds - 1."""
+    """Return the cells of an architecture, one for each seed from 0 to train.seeds - 1."""
     data = dataset.load(params.data.mean, params.data.std)
-    architecture = recipe.find(name)
+    architecture = recipe.load_architecture(name)
     settings = recipe.settings_of(params, name)
     training = recipe.training_of(params, name)
-    what = {**vars(data), **training.model_dump(exclude={"seeds"}), "settings": settings}
+    values = {**vars(data), **training.model_dump(exclude={"seeds"}), "settings": settings}
     code = (*CODE, Path(architecture.file))
     return [
         Cell(
@@ -94,22 +94,25 @@ def cells(params: Params, name: str) -> list[Cell]:
             seed,
             training,
             data,
-            checkpoint.path_of(f"{name}-seed-{seed}", what, code),
+            checkpoint.path_of(f"{name}-seed-{seed}", values, code),
         )
         for seed in range(training.seeds)
     ]
 
 
-def train_cell(cell: Cell, progress: Progress = EpochProgress) -> Result:
-    """Train one seed, or resume it where its checkpoint ends.
+def train_cell(cell: Cell, progress: Progress = EpochProgress) -> CellResult:
+    """Train one seed, resuming from its checkpoint if there is one.
 
-    Raises UserError where the loss is not finite or the architecture's file raises.
+    Raises UserError if the loss is not finite, or if the architecture's file raises.
     """
-    with checkpoint.held(cell.checkpoint, str(cell)), errors.naming(str(cell)):
+    with (
+        checkpoint.locked(cell.checkpoint, str(cell)),
+        errors.blame_architecture(str(cell)),
+    ):
         trained = fit(cell, progress=progress)
     return {
         "seed": cell.seed,
-        "model": to_bytes(trained.recipe.model.state_dict()),
+        "model": to_bytes(trained.setup.model.state_dict()),
         "losses": trained.losses,
         "val_accuracies": trained.val_accuracies,
         "environment": trained.environment,
@@ -117,23 +120,27 @@ def train_cell(cell: Cell, progress: Progress = EpochProgress) -> Result:
 
 
 def fit(
-    cell: Cell, batches: Batches = shuffled, progress: Progress = EpochProgress
-) -> Trained:
-    """Train the cell in this process; its lock has to be held.
+    cell: Cell,
+    make_batches: MakeBatches = shuffled_batches,
+    progress: Progress = EpochProgress,
+) -> TrainResult:
+    """Train the cell in this process. The caller must hold the cell's lock.
 
-    batches: makes the order of the loop, from the number of images, the batch size, a
-    generator and a device. progress: makes what is called after each epoch, with the
-    arguments of EpochProgress.
+    make_batches: called with the number of images, the batch size, a generator and a
+    device; returns the `batches` argument of the training loop. progress: called with the
+    arguments of EpochProgress; returns a function that is called after each epoch.
     """
-    from torch.backends import cudnn  # no global, for those are sent with the function
+    from torch.backends import (
+        cudnn,
+    )  # imported here: a cluster cannot pickle it as a global
 
     keep_freed_memory()
     training, data = cell.training, cell.data
     torch.set_num_threads(training.threads)
-    cudnn.allow_tf32 = False  # fp32 is to be fp32 on a GPU too
+    cudnn.allow_tf32 = False  # keep fp32 exact on a GPU, too
     device = choose_device(training.device)
     n_images = len(data.train_images)
-    made = recipe.assemble(
+    setup = recipe.build_training(
         cell.architecture,
         len(data.class_names),
         cell.settings,
@@ -142,24 +149,24 @@ def fit(
         device,
         steps=training.epochs * math.ceil(n_images / training.batch_size),
     )
-    # Convolutions are faster with the channels innermost.
-    made.model.to(memory_format=torch.channels_last)
+    # Convolutions are faster if the channels come last in memory.
+    setup.model.to(memory_format=torch.channels_last)
     images, val_images = (
-        data.normalized(each).to(device, memory_format=torch.channels_last)
-        for each in (data.train_images, data.val_images)
+        data.normalized(split).to(device, memory_format=torch.channels_last)
+        for split in (data.train_images, data.val_images)
     )
     generator = torch.Generator().manual_seed(cell.seed)
-    resumable = checkpoint.Resumable(
-        made.model, made.optimizer, made.schedule, generator, device
+    state = checkpoint.TrainingState(
+        setup.model, setup.optimizer, setup.lr_scheduler, generator, device
     )
     environment = describe(device, training.threads)
     curve: dict[str, list[float]] = {"losses": [], "val_accuracies": []}
     saved = checkpoint.load(cell.checkpoint, environment)
     if saved:
-        resumable.restore(saved)
+        state.restore(saved)
         curve = {key: saved[key] for key in curve}
     losses = curve["losses"]
-    show = progress(str(cell), training.epochs, done=len(losses), place=cell.seed)
+    show = progress(str(cell), training.epochs, done=len(losses), position=cell.seed)
 
     def on_epoch_end(epoch: int, loss: float) -> None:
         if not math.isfinite(loss):
@@ -169,25 +176,25 @@ def fit(
             )
         losses.append(loss)
         if epoch > training.epochs - SCORED_EPOCHS:
-            predicted = predict(made.model, val_images)
+            predicted = predict(setup.model, val_images)
             curve["val_accuracies"].append(accuracy(predicted, data.val_labels))
         if cell.checkpoint:
-            state = {"environment": environment, **curve, **resumable.state()}
-            checkpoint.save(cell.checkpoint, state)
+            now = {"environment": environment, **curve, **state.state()}
+            checkpoint.save(cell.checkpoint, now)
         show(epoch, loss)
 
     train(
-        made.model,
-        made.optimizer,
+        setup.model,
+        setup.optimizer,
         images,
         data.train_labels.to(device),
         epochs=training.epochs,
-        order=batches(n_images, training.batch_size, generator, device),
-        loss=made.loss,
-        penalty=made.penalty,
-        schedule=made.schedule,
+        batches=make_batches(n_images, training.batch_size, generator, device),
+        loss_fn=setup.loss_fn,
+        penalty=setup.penalty,
+        lr_scheduler=setup.lr_scheduler,
         precision=training.precision,
         on_epoch_end=on_epoch_end,
         first_epoch=len(losses) + 1,
     )
-    return Trained(made, images, val_images, **curve, environment=environment)
+    return TrainResult(setup, images, val_images, **curve, environment=environment)

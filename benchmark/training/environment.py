@@ -1,4 +1,4 @@
-"""What a training's bytes depend on beside code, params and data."""
+"""Hardware and versions, which affect results as code, params and data do."""
 
 import platform
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ Environment = dict[str, str | int]
 
 
 def describe(device: torch.device, threads: int) -> Environment:
-    """The same dict on every run on the same machine: no time, no host name."""
+    """Describe this machine. The result is the same on every run: no time, no host name."""
     return {
         "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name(device)
@@ -26,28 +26,28 @@ def describe(device: torch.device, threads: int) -> Environment:
 
 
 def merge(environments: Iterable[Environment]) -> Environment:
-    """One description of all; where they differ, what each of them has."""
-    each = list(environments)
+    """Merge descriptions into one. If a key's values differ, join them with " / "."""
+    first, *others = environments
     differing = {
-        key: " / ".join(sorted({str(environment[key]) for environment in each}))
-        for key in each[0]
-        if len({environment[key] for environment in each}) > 1
+        key: " / ".join(sorted({str(e[key]) for e in (first, *others)}))
+        for key in first
+        if any(other[key] != first[key] for other in others)
     }
-    return each[0] | differing
+    return first | differing
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16; else they are imitated."""
+    """Return whether the device is known to support bfloat16 in hardware. False for mps."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
-        return any(bool(has) for name, has in found.items() if "bf16" in name)
+        capabilities = torch.cpu.get_capabilities()
+        return any(bool(has) for name, has in capabilities.items() if "bf16" in name)
     return False
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that train.device names; auto is the first of cuda, mps and cpu."""
+    """Return the device for a value of train.device. auto: cuda, else mps, else cpu."""
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():
@@ -56,7 +56,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")  # where Linux keeps what platform leaves empty
+    cpuinfo = Path("/proc/cpuinfo")  # on Linux, platform.processor() is empty
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):

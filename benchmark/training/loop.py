@@ -15,63 +15,62 @@ def train(
     labels: Tensor,
     *,
     epochs: int,
-    order: Callable[[], Iterable[Tensor]],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    batches: Callable[[], Iterable[Tensor]],
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
     penalty: Callable[[], Tensor] | None = None,
-    schedule: LRScheduler | None = None,
+    lr_scheduler: LRScheduler | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     on_epoch_end: Callable[[int, float], None] | None = None,
     first_epoch: int = 1,
 ) -> list[float]:
-    """Train `model` in place and return the loss of every epoch that it did.
+    """Train `model` in place. Return the loss of each epoch trained here.
 
-    images: N×3×32×32, normalized; labels: N. Both on the model's device.
-    order: called once an epoch; gives the indices of each batch in turn.
-    penalty: a scalar added to each batch's loss before the gradient is taken.
-    schedule: stepped after each batch.
-    precision: bf16 runs the model by autocast, its convolutions and matrix products
-    in bfloat16; weights, loss and optimizer stay float32.
-    on_epoch_end: called after each epoch with its number, from 1, and its loss.
+    images: N×3×32×32, normalized; labels: N. Both are on the model's device.
+    batches: called once per epoch; returns the indices of each batch.
+    penalty: returns a scalar that is added to each batch's loss before the backward pass.
+    lr_scheduler: stepped after each batch.
+    precision: with bf16, autocast runs convolutions and matrix products in bfloat16;
+    weights, loss and optimizer stay in float32.
+    on_epoch_end: called after each epoch with the epoch, counted from 1, and its loss.
     first_epoch: 1, or the epoch to resume at.
 
-    An epoch's loss is the mean of its batches' losses, as the chapter prints
-    it, without the penalty, so that it means the same for every architecture.
-    The losses stay on the device until the epoch's end: reading one earlier would
-    make a GPU wait.
+    The loss of an epoch is the mean loss of its batches, as the book prints it, but without
+    the penalty, so that the losses of all nets can be compared.
     """
     model.train()
     in_bf16 = precision == "bf16"
     losses = []
     for epoch in range(first_epoch, epochs + 1):
         batch_losses = []
-        for batch in order():
+        for batch in batches():
             with torch.autocast(images.device.type, torch.bfloat16, enabled=in_bf16):
                 outputs = model(images[batch])
-            batch_loss = loss(outputs.float(), labels[batch])
+            batch_loss = loss_fn(outputs.float(), labels[batch])
             objective = batch_loss if penalty is None else batch_loss + penalty()
             optimizer.zero_grad()
             objective.backward()
             optimizer.step()
-            if schedule is not None:
-                schedule.step()
+            if lr_scheduler is not None:
+                lr_scheduler.step()
             batch_losses.append(batch_loss.detach())
+        # Read the losses once per epoch: every read has to wait for the GPU.
         losses.append(torch.stack(batch_losses).mean().item())
         if on_epoch_end is not None:
             on_epoch_end(epoch, losses[-1])
     return losses
 
 
-def shuffled(
+def shuffled_batches(
     n_images: int,
     batch_size: int,
     generator: torch.Generator,
     device: torch.device | str = "cpu",
 ) -> Callable[[], Iterable[Tensor]]:
-    """An order for `train`: every call gives a new permutation, cut into batches.
+    """Return a `batches` function for `train` that reshuffles the images on every call.
 
-    generator: on the CPU and used for nothing else, so that the permutations are the
-    same for every architecture and on every device. The last batch is smaller where
-    batch_size does not divide n_images.
+    generator: a CPU generator that is used only here, so that the permutations are the same
+    for every net and device. The last batch is smaller if batch_size does not divide
+    n_images.
     """
 
     def one_epoch() -> Iterable[Tensor]:

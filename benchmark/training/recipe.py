@@ -1,4 +1,4 @@
-"""From an architecture's name and the params to everything its training needs."""
+"""Load a net by its name, and build everything that its training needs."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -19,13 +19,13 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def plain_sgd(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    """The chapter's optimizer. One fused step for all parameters, on every device."""
+    """Return the book's optimizer. Fused: one kernel updates all weights."""
     return torch.optim.SGD(parameters, lr=lr, fused=True)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a file of architectures/ defines, and the defaults for what it leaves out."""
+    """The definitions in an architecture's file, with defaults for the optional ones."""
 
     name: str
     file: str
@@ -37,23 +37,23 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A model, and the optimizer, loss, penalty and schedule that train this very model."""
+class TrainingSetup:
+    """A model with the optimizer, loss, penalty and scheduler that train it."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    loss: Loss
+    loss_fn: Loss
     penalty: Callable[[], Tensor] | None
-    schedule: LRScheduler | None = None
+    lr_scheduler: LRScheduler | None = None
 
 
-def find(name: str) -> Architecture:
-    """The architecture of the file architectures/<name>.py. Raises UserError."""
+def load_architecture(name: str) -> Architecture:
+    """Import architectures/<name>.py. Raises UserError if it has no Net or bad syntax."""
     file = ARCHITECTURES / f"{name}.py"
     with explained(f"{file} is not valid Python: {{}}", SyntaxError):
         module = import_module(f"architectures.{name}")
     if not inspect.isclass(getattr(module, "Net", None)):
-        raise UserError(f"{file} defines no class Net")
+        raise UserError(f"{file} does not define a class Net")
     return Architecture(
         name,
         file=str(module.__file__),
@@ -68,15 +68,17 @@ def find(name: str) -> Architecture:
 def build_model(
     architecture: Architecture, n_classes: int, settings: Mapping[str, Any]
 ) -> nn.Module:
-    """The architecture's net, initialized from torch's global generator."""
-    return architecture.net(n_classes=n_classes, **taken_by(architecture.net, settings))
+    """Build the net. Its weights come from torch's global random generator."""
+    return architecture.net(
+        n_classes=n_classes, **accepted_kwargs(architecture.net, settings)
+    )
 
 
 def n_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def assemble(
+def build_training(
     architecture: Architecture,
     n_classes: int,
     settings: Mapping[str, Any],
@@ -84,36 +86,42 @@ def assemble(
     seed: int,
     device: torch.device | str = "cpu",
     steps: int = 1,
-) -> Recipe:
-    """Model and optimizer, made together so that they cannot be mismatched.
+) -> TrainingSetup:
+    """Build model and optimizer together, so that the optimizer has the right weights.
 
-    Sets torch's global seed. The weights are drawn on the CPU, so they do not
-    depend on the device. steps: all batches of all epochs, for the schedule.
+    Sets torch's global seed. The weights are initialized on the CPU, so they do not depend
+    on the device. steps: the number of batches in all epochs, for the schedule.
     """
     torch.manual_seed(seed)
     model = build_model(architecture, n_classes, settings).to(device)
     parameters = list(model.parameters())
     penalty, schedule = architecture.penalty, architecture.schedule
     optimizer = architecture.optimizer(
-        parameters, lr=lr, **taken_by(architecture.optimizer, settings)
+        parameters, lr=lr, **accepted_kwargs(architecture.optimizer, settings)
     )
-    return Recipe(
+    return TrainingSetup(
         model,
         optimizer,
         architecture.loss,
-        partial(penalty, parameters, **taken_by(penalty, settings)) if penalty else None,
-        schedule(optimizer, steps, **taken_by(schedule, settings)) if schedule else None,
+        partial(penalty, parameters, **accepted_kwargs(penalty, settings))
+        if penalty
+        else None,
+        schedule(optimizer, steps, **accepted_kwargs(schedule, settings))
+        if schedule
+        else None,
     )
 
 
-def taken_by(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are arguments of `function`."""
+def accepted_kwargs(
+    function: Callable[..., Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the settings that `function` takes as arguments."""
     arguments = inspect.signature(function).parameters
     return {key: value for key, value in settings.items() if key in arguments}
 
 
 def settings_of(params: Params, architecture: str) -> dict[str, Any]:
-    """What an architecture's file takes: the sizes that sized_by names, and its own."""
+    """Return a net's settings: the sizes that sized_by selects, and those in its entry."""
     entry = params.architectures[architecture]
     sizes = {
         key: value
@@ -124,6 +132,6 @@ def settings_of(params: Params, architecture: str) -> dict[str, Any]:
 
 
 def training_of(params: Params, architecture: str) -> Train:
-    """params.train with what the architecture's entry overrides."""
+    """Return params.train with the overrides from the architecture's entry applied."""
     overrides = params.architectures[architecture].overrides
     return params.train.model_copy(update=overrides)

@@ -1,4 +1,4 @@
-"""The one scoring function."""
+"""Predict classes, and measure accuracy."""
 
 import torch
 from torch import Tensor, nn
@@ -6,21 +6,21 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
-    """The predicted class of each image: N, int64, on the CPU.
+    """Return the predicted class of each image: N, int64, on the CPU.
 
-    images: N×3×32×32, normalized, on the model's device. The model is scored in
-    eval mode (dropout off, batch norm by its running statistics) and handed
-    back in the mode it came in; nothing in it changes.
+    images: N×3×32×32, normalized, on the model's device. The model predicts in eval mode:
+    dropout is off, and batch norm uses its running statistics. Afterwards the model is in
+    its previous mode, and its state dict is unchanged.
     """
     was_training = model.training
     model.eval()
     try:
-        scores = [model(batch).argmax(dim=1) for batch in images.split(batch_size)]
+        classes = [model(batch).argmax(dim=1) for batch in images.split(batch_size)]
     finally:
         model.train(was_training)
-    return torch.cat(scores).cpu()
+    return torch.cat(classes).cpu()
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> float:
-    """The share of predictions that are right, from 0 to 1. Both N, int64."""
+    """Return the share of correct predictions, from 0 to 1. Both arguments: N, int64."""
     return (predictions == labels.cpu()).double().mean().item()

@@ -1,4 +1,4 @@
-"""A trained model as a file: its state dict."""
+"""Save and load trained models as state dicts."""
 
 import io
 from collections.abc import Mapping
@@ -11,22 +11,23 @@ from benchmark.running.errors import explained
 
 
 def to_bytes(state: Mapping[str, Tensor]) -> bytes:
-    """A file that loads on any device, with the same bytes each time."""
+    """Return the content of a model file. The same model always gives the same bytes."""
     plain = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-    buffer = io.BytesIO()  # torch.save writes a file's name into the file
+    buffer = io.BytesIO()  # given a path, torch.save would store its name
     torch.save(plain, buffer)
     return buffer.getvalue()
 
 
 def load(model: nn.Module, content: bytes, path: Path) -> None:
-    """Load the state dict that the file `path` holds into `model`, wherever the model is.
+    """Load the state dict in `content` into `model`, which may be on any device.
 
-    Raises UserError where it is none of this model.
+    path: the file that `content` was read from. Raises UserError if `content` does not fit
+    the model.
     """
     with explained(
-        f"{path}: is not a state dict of this architecture ({{}}); "
+        f"{path}: not a state dict of this net ({{}}); "
         f"train it again with `dvc repro --force train@{path.parent.name}`",
-        Exception,  # torch raises anything where a file is none of its own
+        Exception,  # for other files, torch can raise almost anything
     ):
         state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         model.load_state_dict(state)

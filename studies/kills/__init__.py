@@ -1,1 +1,1 @@
-"""Does a run survive anything? docs/drill.md."""
+"""Does a run survive being killed? docs/kill_test.md."""

@@ -1,4 +1,4 @@
-"""A small pipeline that can be killed: what it makes, and one run of it."""
+"""A small pipeline to kill, and one run of it."""
 
 import os
 import re
@@ -18,9 +18,9 @@ from benchmark import params
 from benchmark.running import errors
 from benchmark.running.repository import copy_project, dvc, edit_params
 
-# What needs all of them, and none of those that only draw.
+# These targets need every stage of the test, but none that only draws.
 TARGETS = ("export", "compare")
-ARCHITECTURES = ("baseline", "dropout")  # dropout draws random numbers as it trains
+ARCHITECTURES = ("baseline", "dropout")  # dropout uses random numbers during training
 TRAIN_IMAGES = 600
 SETTINGS = {
     "data.source": "synthetic",
@@ -29,9 +29,9 @@ SETTINGS = {
     "model.n_chans": 8,
     "train.seeds": 2,
 }
-MADE = ("data", "models", "metrics", "results", "plots", "checkpoints", "dvc.lock")
-# Counts, independently of the pipeline, what every net sees while it trains.
-COUNTER = """
+OUTPUTS = ("data", "models", "metrics", "results", "plots", "checkpoints", "dvc.lock")
+# Counts, independently of the pipeline, the images that every net sees in training.
+COUNTING_HOOK = """
 
 import os
 import torch
@@ -41,24 +41,24 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 def _count(module, inputs):
     if module.training and type(module).__name__ == "Net":
         name = module.__module__.split(".")[-1]
-        with open(os.environ["DRILL_SEEN"], "a") as seen:
+        with open(os.environ["KILL_TEST_SEEN"], "a") as seen:
             seen.write(f"{name} {torch.initial_seed()} {len(inputs[0])}\\n")
 
 
 register_module_forward_pre_hook(_count)
 """
-# Seconds in which a small run, or a process left behind, has to end.
+# In seconds: a small run, or a process left running, must end within this time.
 LONGEST_WAIT = 300.0
 
 
 class Pipeline:
-    """A copy of the project with small params, and what it makes there."""
+    """A copy of the project with small params."""
 
     def __init__(
         self,
         folder: Path,
         epochs: int,
-        rows: Sequence[str] = ARCHITECTURES,
+        names: Sequence[str] = ARCHITECTURES,
         targets: Sequence[str] = TARGETS,
     ) -> None:
         self.folder, self.epochs, self.targets = folder / "pipeline", epochs, targets
@@ -66,14 +66,14 @@ class Pipeline:
         copy_project(self.folder)
         self.wipe()
         with (self.folder / "architectures/__init__.py").open("a") as file:
-            file.write(COUNTER)
-        every = params.load(self.folder / "params.yaml").architectures
-        few = {name: every[name].model_dump() for name in ("baseline", *rows)}
+            file.write(COUNTING_HOOK)
+        entries = params.load(self.folder / "params.yaml").architectures
+        few = {name: entries[name].model_dump() for name in ("baseline", *names)}
         edit_params(self.folder, SETTINGS | {"train.epochs": epochs, "architectures": few})
 
     def wipe(self) -> None:
-        """Go back to where nothing has run; DVC's cache goes too."""
-        for name in (*MADE, ".dvc/cache", ".dvc/tmp", self.log, self.seen):
+        """Delete all outputs and DVC's cache."""
+        for name in (*OUTPUTS, ".dvc/cache", ".dvc/tmp", self.log, self.seen):
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path)
@@ -82,32 +82,34 @@ class Pipeline:
     def run(
         self, kills: Mapping[str, tuple[str, float]]
     ) -> tuple[list[tuple[str, str]], dict[str, float]]:
-        """Run until it is through, with every kill once.
+        """Run until complete, with each kill once.
 
-        kills: by stage, how, and after how many seconds. Returns stage and how of those
-        that landed, and how many seconds each stage took.
+        kills: by stage, the method, and the delay in seconds. Returns stage and method of
+        the kills that hit, and the duration of each stage in seconds.
         """
-        landed: list[tuple[str, str]] = []
+        hits: list[tuple[str, str]] = []
         began: dict[str, float] = {}
         planned = dict(kills)
         process = self.start()
-        while self.goes_on(process) or process.returncode:
+        while self.is_running(process) or process.returncode:
             if process.returncode:
-                raise errors.UserError(f"not killed, and yet it stopped: see {self.log}")
+                raise errors.UserError(
+                    f"the pipeline failed without a kill: see {self.log}"
+                )
             stage = self.stage
             began.setdefault(stage, time.monotonic())
             if stage in planned:
-                how, seconds = planned.pop(stage)
+                method, seconds = planned.pop(stage)
                 time.sleep(seconds)
-                if self.strike(process, stage, how):
-                    landed.append((stage, how))
+                if self.kill(process, stage, method):
+                    hits.append((stage, method))
                     process = self.start()
         times = [*began.values(), time.monotonic()]
-        return landed, {stage: times[i + 1] - times[i] for i, stage in enumerate(began)}
+        return hits, {stage: times[i + 1] - times[i] for i, stage in enumerate(began)}
 
     def start(self) -> "subprocess.Popen[bytes]":
-        """Start `dvc repro`. What an earlier one printed is gone."""
-        # A shell lets what it starts in the background ignore SIGINT, and so do children.
+        """Start `dvc repro`, with a new log."""
+        # In a shell's background jobs, SIGINT is ignored, and children inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         here = str(Path(sys.executable).parent)
         path = os.pathsep.join([here, os.environ["PATH"]])
@@ -115,21 +117,21 @@ class Pipeline:
             return subprocess.Popen(
                 [sys.executable, "-m", "dvc", "repro", *self.targets],
                 cwd=self.folder,
-                env=os.environ | {"PATH": path, "DRILL_SEEN": str(self.seen)},
+                env=os.environ | {"PATH": path, "KILL_TEST_SEEN": str(self.seen)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def goes_on(self, process: "subprocess.Popen[bytes]") -> bool:
-        """Whether it still runs, asked every few milliseconds."""
+    def is_running(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Wait a few milliseconds, and return whether the process is still running."""
         try:
             process.wait(0.01)
         except subprocess.TimeoutExpired:
             if time.time() - psutil.Process(process.pid).create_time() < LONGEST_WAIT:
                 return True
             os.killpg(process.pid, signal.SIGKILL)
-            raise errors.UserError(f"it hangs: see {self.log}") from None
+            raise errors.UserError(f"the pipeline hangs: see {self.log}") from None
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -137,33 +139,37 @@ class Pipeline:
 
     @property
     def stage(self) -> str:
-        """The stage that runs, or the last one that did."""
+        """The stage that is running, or ran last."""
         return next(reversed(re.findall(r"Running stage '(.+)'", self.log.read_text())), "")
 
-    def strike(self, process: "subprocess.Popen[bytes]", stage: str, how: str) -> bool:
-        """Kill as told. Whether it landed: in the stage that was meant, and dvc fell."""
+    def kill(self, process: "subprocess.Popen[bytes]", stage: str, method: str) -> bool:
+        """Kill, and return whether it hit: the stage was running, and dvc failed."""
         kind, *name = stage.split("@")
         command = ["-m", f"stages.{kind}", *name]
         alive = self.processes()
-        stages = [p for p, line in alive.items() if line[-len(command) :] == command]
+        stages = [
+            p for p, arguments in alive.items() if arguments[-len(command) :] == command
+        ]
         if self.stage != stage or not stages:
             return False
-        if how == "all":
+        if method == "all":
             os.killpg(process.pid, signal.SIGKILL)
-        elif how == "dvc":
+        elif method == "dvc":
             process.kill()
-        elif how == "interrupt":
+        elif method == "interrupt":
             os.killpg(process.pid, signal.SIGINT)
         else:
-            trainers = [p for p, line in alive.items() if "loky" in " ".join(line)]
+            trainers = [
+                p for p, arguments in alive.items() if "loky" in " ".join(arguments)
+            ]
             with suppress(psutil.NoSuchProcess):
                 (trainers or stages)[-1].kill()
-        while self.goes_on(process) and self.stage == stage:
+        while self.is_running(process) and self.stage == stage:
             pass
         return process.poll() not in (None, 0)
 
     def repeated_epochs(self) -> dict[tuple[str, int], float]:
-        """For each training, how many epochs it saw beyond those that it had to."""
+        """Return how many epochs each training run repeated."""
         images: Counter[tuple[str, int]] = Counter()
         for line in self.seen.read_text().splitlines():
             name, seed, n_images = line.split()
@@ -171,7 +177,7 @@ class Pipeline:
         return {cell: n / TRAIN_IMAGES - self.epochs for cell, n in images.items()}
 
     def state(self) -> dict[str, object]:
-        """Every file's hash, whether it is true, and what else is there."""
+        """Return dvc.lock, DVC's status, all files, and the processes still running."""
         deadline = time.monotonic() + LONGEST_WAIT
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -179,16 +185,16 @@ class Pipeline:
             "dvc.lock": params.read_yaml(self.folder / "dvc.lock"),
             "dvc status": dvc("status", "--json", *self.targets, cwd=self.folder),
             "files": sorted(
-                str(path) for name in MADE for path in (self.folder / name).rglob("*")
+                str(path) for name in OUTPUTS for path in (self.folder / name).rglob("*")
             ),
             "processes": list(self.processes().values()),
         }
 
     def processes(self) -> dict[psutil.Process, list[str]]:
-        """What runs in the pipeline's folder, and the command of each."""
-        found = {}
+        """Return the processes in the pipeline's folder, with their commands."""
+        running = {}
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.cwd() == str(self.folder) and process.cmdline():
-                    found[process] = process.cmdline()
-        return found
+                    running[process] = process.cmdline()
+        return running

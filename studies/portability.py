@@ -1,8 +1,9 @@
-"""How far results move where the bytes are not promised: docs/elsewhere.md.
+"""How much do results differ on other hardware? docs/portability.md.
 
-The same seeds are trained as params.yaml has it and in other ways: with another number of
-threads, with the vector instructions of an older processor, on a GPU where there is one.
-Every training is a process of its own, for some of this is chosen at its start.
+Trains the same seeds with the settings of params.yaml and with several variants: another
+number of threads, the vector instructions of an older processor, and a GPU if there is one.
+Each training run is a new process, because some variants can only be chosen when a process
+starts.
 """
 
 from collections.abc import Mapping
@@ -19,49 +20,49 @@ from tqdm import tqdm
 from benchmark import params
 from benchmark.reporting.render import render
 from benchmark.running import cli, errors
-from benchmark.running.files import write_whole
+from benchmark.running.files import write_atomic
 from benchmark.training import recipe, state_dict
 from benchmark.training.cell import Cell, cells, train_cell
 from benchmark.training.environment import describe
 from benchmark.training.scoring import accuracy, predict
 
-REPORT = Path("docs/elsewhere.md")
+REPORT = Path("docs/portability.md")
 
 
 @dataclass(frozen=True)
-class Way:
-    """What is other than usual: how it trains, variables of its process."""
+class Variant:
+    """Changes to the training params, and to the environment variables of the process."""
 
     training: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 USUAL = "as in params.yaml"
-# By what this processor has: as on one of the generation before.
+# For each instruction set, the variant that imitates the previous generation.
 OLDER = {
     "AVX512": {
-        "without AVX-512": Way(
+        "without AVX-512": Variant(
             environment={"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
         )
     },
     "AVX2": {
-        "without AVX2": Way(
+        "without AVX2": Variant(
             environment={"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "AVX"}
         )
     },
 }
-WAYS = {
-    USUAL: Way(),
-    "the same once more": Way(),
-    "2 threads": Way(training={"threads": 2}),
+VARIANTS = {
+    USUAL: Variant(),
+    "the same again": Variant(),
+    "2 threads": Variant(training={"threads": 2}),
     **OLDER.get(get_cpu_capability(), {}),
 }
-GPU = {"GPU": Way(training={"device": "cuda"})}
+GPU = {"GPU": Variant(training={"device": "cuda"})}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """weights: all in one vector. predicted: a class an image."""
+    """weights: all of them in one vector. predicted: a class per image."""
 
     weights: torch.Tensor
     predicted: torch.Tensor
@@ -73,32 +74,34 @@ def main(architectures: list[str], seeds: int) -> None:
     for name in architectures:
         params.check_name(name, loaded)
     if not 1 <= seeds <= loaded.train.seeds:
-        raise errors.UserError(f"--seeds: {seeds} of 1 to {loaded.train.seeds}")
-    ways = WAYS | (GPU if torch.cuda.is_available() else {})
-    found = [cell for name in architectures for cell in cells(loaded, name)[:seeds]]
+        raise errors.UserError(
+            f"--seeds: {seeds} is not allowed; use 1 to {loaded.train.seeds}"
+        )
+    variants = VARIANTS | (GPU if torch.cuda.is_available() else {})
+    to_train = [cell for name in architectures for cell in cells(loaded, name)[:seeds]]
     rows = []
-    for cell in tqdm(found, unit="seed"):
-        whole = cell.training.epochs
+    for cell in tqdm(to_train, unit="seed"):
+        full = cell.training.epochs
         outcomes = {
-            (way, epochs): train_by(ways[way], cell.with_training(epochs=epochs))
-            for way in ways
-            for epochs in sorted({1, whole})
+            (name, epochs): train_as(variants[name], cell.with_training(epochs=epochs))
+            for name in variants
+            for epochs in sorted({1, full})
         }
         rows += [
-            compare(cell, way, epochs, outcomes[USUAL, epochs], outcomes[way, epochs])
-            for way, epochs in outcomes
+            compare(cell, name, epochs, outcomes[USUAL, epochs], outcomes[name, epochs])
+            for name, epochs in outcomes
         ]
     text = report(pd.DataFrame(rows), torch.cuda.is_available())
     print(text)
-    write_whole(REPORT, text.encode())
+    write_atomic(REPORT, text.encode())
 
 
-def train_by(way: Way, cell: Cell) -> Outcome:
-    """Train the cell that way, and score it as usual."""
+def train_as(variant: Variant, cell: Cell) -> Outcome:
+    """Train the cell with the variant, and score it as usual."""
     data = cell.data
-    cell = replace(cell, checkpoint=None).with_training(**way.training)
-    with ProcessPoolExecutor(max_workers=1, env=dict(way.environment)) as process:
-        trained = process.submit(train_cell, cell).result()
+    cell = replace(cell, checkpoint=None).with_training(**variant.training)
+    with ProcessPoolExecutor(max_workers=1, env=dict(variant.environment)) as pool:
+        trained = pool.submit(train_cell, cell).result()
     model = recipe.build_model(cell.architecture, len(data.class_names), cell.settings)
     state_dict.load(model, trained["model"], Path(f"{cell}"))
     predicted = predict(model, data.normalized(data.val_images))
@@ -107,11 +110,11 @@ def train_by(way: Way, cell: Cell) -> Outcome:
 
 
 def compare(
-    cell: Cell, way: str, epochs: int, usual: Outcome, other: Outcome
+    cell: Cell, variant: str, epochs: int, usual: Outcome, other: Outcome
 ) -> dict[str, Any]:
     return {
         "architecture": cell.architecture.name,
-        "way": way,
+        "variant": variant,
         "epochs": epochs,
         "accuracy": other.accuracy,
         "weight": (usual.weights - other.weights).abs().max().item(),
@@ -121,19 +124,19 @@ def compare(
 
 
 def report(rows: pd.DataFrame, gpu: bool) -> str:
-    """The differences as Markdown: the largest weight's, the rest as means over seeds."""
-    keys = ["architecture", "epochs", "way"]
+    """Render the differences as Markdown: maximum over seeds for weights, else means."""
+    keys = ["architecture", "epochs", "variant"]
     groups = rows.groupby(keys, sort=False)
     table = groups.agg({"weight": "max", "image": "mean", "points": "mean"})
     deviations = (groups["accuracy"].std() * 100).to_dict()
-    found = table.reset_index().to_dict("records")
+    records = table.reset_index().to_dict("records")
     return render(
         Path(__file__).with_suffix(".md.jinja"),
         environment=describe(torch.device("cpu"), threads=1),
         rows=[
             row | {"deviation": deviations[row["architecture"], row["epochs"], USUAL]}
-            for row in found
-            if row["way"] != USUAL
+            for row in records
+            if row["variant"] != USUAL
         ],
         seeds=int(groups.size().max()),
         gpu=gpu,
@@ -144,5 +147,5 @@ if __name__ == "__main__":
     cli.run(
         main,
         cli.argument("--architectures", nargs="+", default=["baseline"], metavar="NAME"),
-        cli.argument("--seeds", type=int, default=3, help="of those in params.yaml (3)"),
+        cli.argument("--seeds", type=int, default=3, help="how many seeds (3)"),
     )

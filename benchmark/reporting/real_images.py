@@ -1,4 +1,4 @@
-"""The validation images themselves, for pictures that stay on this machine."""
+"""Load the test images, for pictures that stay on this machine."""
 
 import io
 
@@ -11,16 +11,16 @@ from benchmark.running import errors
 from benchmark.running.files import md5
 
 
-def load() -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Images N×3×32×32, uint8, labels N, and the names of those.
+def load_real_images() -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Return the test images, N×3×32×32, uint8, their labels, N, and the class names.
 
-    Raises UserError where they are not the ones that dvc.lock has results of.
+    Raises UserError if the results in dvc.lock are for other images.
     """
     content = CIFAR2.read_bytes()
     if md5(content) != dvc_lock.md5s().get(CIFAR2.as_posix()):
         raise errors.UserError(
-            f"{CIFAR2}: is not the data that {dvc_lock.LOCK} has results of; "
-            "bring both up to date with `dvc repro`"
+            f"{CIFAR2}: the results in {dvc_lock.LOCK} are for other images; "
+            "update both with `dvc repro`"
         )
     stored = torch.load(io.BytesIO(content), weights_only=True)
     return stored["val_images"], stored["val_labels"], tuple(stored["class_names"])

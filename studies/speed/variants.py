@@ -1,4 +1,4 @@
-"""The ways to train that are timed: the pipeline's and the notebook's."""
+"""The variants whose speed is measured: the pipeline's code and the notebook's."""
 
 import time
 from collections.abc import Callable
@@ -18,9 +18,9 @@ CORES = 2
 
 
 def make_cell(loaded: params.Params, name: str, n_images: int, **settings: int) -> Cell:
-    """A cell with random images: a convolution takes as long whatever it sees.
+    """Return a cell with random images and two epochs, of which the second is timed.
 
-    It trains two epochs, of which the second is timed.
+    The content of an image does not affect the speed.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(
@@ -31,30 +31,34 @@ def make_cell(loaded: params.Params, name: str, n_images: int, **settings: int) 
     training = recipe.training_of(loaded, name).model_copy(
         update={"epochs": 2, "threads": 1, "device": "cpu", "precision": "fp32"}
     )
-    # One image to score, for only the last tenth of a whole training scores any.
+    # One test image: a full training run scores only its last epochs.
     splits = images, labels, images[:1], labels[:1]
     data = Dataset(list(classes), *splits, loaded.data.mean, loaded.data.std)
-    given = recipe.settings_of(loaded, name) | settings
-    return Cell(recipe.find(name), given, seed=0, training=training, data=data)
+    all_settings = recipe.settings_of(loaded, name) | settings
+    architecture = recipe.load_architecture(name)
+    return Cell(architecture, all_settings, seed=0, training=training, data=data)
 
 
-def make_ways(
+def make_variants(
     cell: Cell, with_bf16: bool
 ) -> dict[str, tuple[Callable[[Cell], float], list[Cell]]]:
-    """How each way trains, and the cells that it trains side by side."""
+    """Return the training function of each variant, and the cells it trains in parallel."""
     seeds = [replace(cell, seed=seed) for seed in range(CORES)]
-    ways: dict[str, tuple[Callable[[Cell], float], list[Cell]]] = {
-        "notebook": (by_the_notebook, [cell]),
-        "two_threads": (by_the_pipeline, [cell.with_training(threads=CORES)]),
-        "pipeline": (by_the_pipeline, seeds),
+    variants: dict[str, tuple[Callable[[Cell], float], list[Cell]]] = {
+        "notebook": (train_like_notebook, [cell]),
+        "two_threads": (train_like_pipeline, [cell.with_training(threads=CORES)]),
+        "pipeline": (train_like_pipeline, seeds),
     }
     if with_bf16:
-        ways["bf16"] = by_the_pipeline, [s.with_training(precision="bf16") for s in seeds]
-    return ways
+        variants["bf16"] = (
+            train_like_pipeline,
+            [s.with_training(precision="bf16") for s in seeds],
+        )
+    return variants
 
 
-def by_the_pipeline(cell: Cell) -> float:
-    """Seconds of the second epoch, trained as the train stage does."""
+def train_like_pipeline(cell: Cell) -> float:
+    """Train as the train stage does; return the seconds of the second epoch."""
     ends: list[float] = []
 
     def on_epoch_end(*_: Any) -> None:
@@ -64,19 +68,19 @@ def by_the_pipeline(cell: Cell) -> float:
     return ends[1] - ends[0]
 
 
-def by_the_notebook(cell: Cell) -> float:
-    """Seconds of the second epoch, trained as the notebook does.
+def train_like_notebook(cell: Cell) -> float:
+    """Train as the notebook does; return the seconds of the second epoch.
 
-    A DataLoader over a list of normalized images, the default layout, as many
-    threads as there are cores, activations before pooling, L2 as a term of the
-    loss; the loss of every batch is read at once.
+    The notebook uses a DataLoader over a list of normalized images, the default memory
+    layout, all cores for one run, activations before pooling, and L2 as a term of the loss.
+    It reads the loss after every batch.
     """
     torch.set_num_threads(CORES)
     data, lr = cell.data, cell.training.lr
-    made = recipe.assemble(
+    setup = recipe.build_training(
         cell.architecture, len(data.class_names), cell.settings, lr, cell.seed
     )
-    model = pool_last(made.model)
+    model = pool_last(setup.model)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     l2_lambda = cell.settings.get("l2_lambda")
     examples = list(zip(data.normalized(data.train_images), data.train_labels, strict=True))
@@ -89,9 +93,9 @@ def by_the_notebook(cell: Cell) -> float:
     for _ in range(cell.training.epochs):
         total = 0.0
         for batch, labels in loader:
-            loss = objective = made.loss(model(batch), labels)
-            if made.penalty is not None:
-                objective = loss + made.penalty()
+            loss = objective = setup.loss_fn(model(batch), labels)
+            if setup.penalty is not None:
+                objective = loss + setup.penalty()
             elif l2_lambda is not None:
                 objective = loss + l2_lambda * sum(
                     p.pow(2).sum() for p in model.parameters()
@@ -105,19 +109,19 @@ def by_the_notebook(cell: Cell) -> float:
 
 
 def pool_last(model: nn.Module) -> nn.Module:
-    """The net as the chapter draws it: each max pooling after its activation."""
+    """Return the net as printed in the book: each max pooling after its activation."""
     traced = fx.symbolic_trace(model)
 
-    def does(node: fx.Node, *kinds: Any) -> bool:
+    def calls(node: fx.Node, *kinds: Any) -> bool:
         module = traced.get_submodule(node.target) if node.op == "call_module" else None  # type: ignore[arg-type]
         return node.target in kinds or type(module) in kinds
 
     for node in list(traced.graph.nodes):
-        if not does(node, torch.tanh, torch.relu, nn.Tanh, nn.ReLU):
+        if not calls(node, torch.tanh, torch.relu, nn.Tanh, nn.ReLU):
             continue
         pooling = node.args[0]
         if (
-            does(pooling, nn.functional.max_pool2d, nn.MaxPool2d)
+            calls(pooling, nn.functional.max_pool2d, nn.MaxPool2d)
             and len(pooling.users) == 1
         ):
             with traced.graph.inserting_after(node):
