@@ -78,10 +78,10 @@ drill: kill-test
 elsewhere: portability
 
 ##@ Development
-test: setup ## Run all tests on all cores; 5 minutes on two
+test: setup ## Run all tests on all cores; 5 to 8 minutes on two
 	@$(BIN)/python -m pytest $(PARALLEL)
 
-test-fast: setup ## Run the tests that need neither DVC nor other processes; under a minute
+test-fast: setup ## Run the tests that need neither DVC nor other processes; about a minute
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: setup ## Check style, formatting, types, import directions, spelling and links

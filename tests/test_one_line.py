@@ -24,7 +24,7 @@ from notebook import rows
 from notebook import train as notebook_train
 from scripts import changes, pr_report, verify
 from scripts import check as scripts_check
-from stages import convolve, describe, report, train, validate
+from stages import compare, convolve, describe, report, train, validate
 from studies import portability
 from tests.conftest import RunsCode, changed, edit_params, edited, gone, holds
 
@@ -233,6 +233,14 @@ TABLE = [
         "^a stage failed in .*: No module named no",
     ),
     (edited("dvc.yaml", CONFLICT.__add__), verify.main, "^dvc status: .*dvc.yaml"),
+    *(
+        (
+            holds("architectures/dropout.py", text),
+            compare.main,
+            "dropout.py is not valid Py",
+        )
+        for text in ("def (:", b"\xff", "\0")
+    ),
 ]
 
 

@@ -13,12 +13,12 @@ from benchmark.reporting.results import BASELINE, Results
 from benchmark.stats.significance import Difference, format_percent
 
 TRAIN_COLOUR, TEST_COLOUR, OTHERS_COLOUR = "#9fb8d0", "#1f4e79", "#d9d9d9"
-# Distinguishable with any kind of colour blindness, and at least 4.5:1 on white.
+# As in the legend. Each colour has a contrast of at least 4.5:1 on white.
 STATES = {
-    "baseline": "#111111",
-    "better": "#0b62a8",
-    "worse": "#b4470c",
-    "no clear difference": "#6b7280",
+    BASELINE: "#111111",
+    "better than baseline": "#0b62a8",
+    "worse than baseline": "#b4470c",
+    "no clear difference from baseline": "#6b7280",
 }
 PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")
 
@@ -50,9 +50,7 @@ def ranking(results: Results, vs_baseline: Mapping[str, Difference]) -> Figure:
         )  # fmt: skip
         for state, colour in STATES.items():
             if state in states.values():
-                label = state if state == BASELINE else f"{state} than baseline"
-                label = label.replace("difference than", "difference from")
-                axes.plot([], [], "o-", color=colour, ms=8, lw=3, label=label)
+                axes.plot([], [], "o-", color=colour, ms=8, lw=3, label=state)
         axes.legend(loc="best", fontsize=12, framealpha=0.95)
     axes.set_yticks(range(len(names)), names, fontsize=12)
     axes.invert_yaxis()
@@ -74,7 +72,7 @@ def headline(results: Results, states: Mapping[str, str]) -> str:
     """Say in one line what the ranking shows."""
     if results.n_seeds < 2:
         return "One seed cannot show which differences are real"
-    n_clear = sum(state in ("better", "worse") for state in states.values())
+    n_clear = sum(state.endswith("than baseline") for state in states.values())
     subject = {0: "No net differs", 1: "One net differs"}.get(
         n_clear, f"{n_clear} of {len(states) - 1} nets differ"
     )
@@ -86,8 +84,9 @@ def state_of(name: str, vs_baseline: Mapping[str, Difference]) -> str:
     if name == BASELINE:
         return BASELINE
     if name not in vs_baseline or not vs_baseline[name].is_significant:
-        return "no clear difference"
-    return "better" if vs_baseline[name].estimate.mean > 0 else "worse"
+        return "no clear difference from baseline"
+    word = "better" if vs_baseline[name].estimate.mean > 0 else "worse"
+    return f"{word} than baseline"
 
 
 def accuracy_comparison(results: Results) -> Figure:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.params import ARCHITECTURES
 from benchmark.reporting.results import Results
+from benchmark.running.errors import explained
 
 
 def loss_curves(results: Results) -> pd.DataFrame:
@@ -42,10 +43,14 @@ class Idea:
 
 
 def idea_of(name: str) -> Idea:
-    """Read a net's idea from the first line of its file's docstring: "Idea (8.5.2)."."""
+    """Read a net's idea from the first line of its file's docstring: "Idea (8.5.2)."
+
+    Raises UserError if the file is not valid Python.
+    """
     file = ARCHITECTURES / f"{name}.py"
-    source = file.read_text("utf-8") if file.is_file() else ""
-    line = (ast.get_docstring(ast.parse(source)) or "–").splitlines()[0]
+    with explained(f"{file} is not valid Python: {{}}", SyntaxError, ValueError):
+        source = file.read_text("utf-8") if file.is_file() else ""
+        line = (ast.get_docstring(ast.parse(source)) or "–").splitlines()[0]
     [(text, section)] = re.findall(r"^(.*?)(?: \((\d[\d.]*)\))?\.?$", line)
     return Idea(text, section or "–")
 
