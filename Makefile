@@ -34,8 +34,8 @@ demo: setup ## Try the whole pipeline on generated images, in demo/; 1 to 2 minu
 	@$(BIN)/python -m scripts.demo
 
 ##@ The benchmark
-repro: check ## Run everything that is not up to date; 5 hours from scratch on two cores
-	$(BIN)/dvc repro
+repro: setup ## Run everything that is not up to date; 5 hours from scratch on two cores
+	@$(BIN)/python -m scripts.repro
 
 notebook: check ## Reproduce the notebook's defects: docs/notebook.md (needs repro); 2 hours
 	$(BIN)/dvc repro notebook/dvc.yaml

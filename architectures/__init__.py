@@ -1,4 +1,4 @@
-"""The nets, one per file. params.yaml refers to a file by its name.
+"""The nets, one per file. The rows of params.yaml refer to a file by its name.
 
 The first line of a file's docstring says what the net is, with the section of the book in
 parentheses. The table of results shows it.
@@ -8,15 +8,17 @@ per class, N×n_classes. If the net trains in a special way, the file can also d
 
     loss(outputs, labels)           instead of cross-entropy,
     penalty(parameters, …)          a scalar that is added to the loss,
-    optimizer(parameters, lr, …)    instead of plain SGD,
+    optimizer(parameters, lr, …)    instead of SGD,
     schedule(optimizer, steps, …)   an LRScheduler, stepped after each of `steps` batches.
 
+Each replaces a part of the recipe, for every recipe that the net is trained with.
+
 Here, … stands for further arguments, the settings. `n_chans` and `n_blocks` come from
-`model` in params.yaml if the net's `sized_by` selects them; every other setting comes from
-the net's own entry. An annotation such as `Annotated[float, Interval(ge=0, lt=1)]` limits
-the values that params.yaml may contain. Do not name a setting n_classes, parameters, lr,
-optimizer or steps (the benchmark passes these), nor epochs, batch_size or sized_by (they
-have a fixed meaning in an entry).
+`model` in params.yaml if the row's `sized_by` selects them; every other setting comes from
+the row, or from the argument's default value. An annotation such as
+`Annotated[float, Interval(ge=0, lt=1)]` limits the values that params.yaml may contain. Do
+not name a setting n_classes, parameters, optimizer or steps (the benchmark passes these),
+nor like a key of a row or a recipe.
 
 The book's nets pool after tanh or ReLU. Ours pool first, except after a skip connection, so
 only a quarter of the activations must be computed. Both functions are increasing, so the

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 class Net(nn.Module):
     def __init__(
-        self, n_classes: int, n_chans: int, p: Annotated[float, Interval(ge=0, lt=1)]
+        self, n_classes: int, n_chans: int, p: Annotated[float, Interval(ge=0, lt=1)] = 0.4
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, n_chans, kernel_size=3, padding=1)

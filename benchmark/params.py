@@ -1,17 +1,20 @@
 """Validate params.yaml. The schema has no defaults: the file must contain every value."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     StrictFloat,
     StrictInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
@@ -42,6 +45,7 @@ class Data(Section):
     classes: Annotated[list[ClassName], Field(min_length=2, max_length=10)]
     mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], ThreeNumbers]
     std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], ThreeNumbers]
+    holdout: Annotated[float, Field(ge=0, lt=1)]
     synthetic: Synthetic
 
     @field_validator("classes")
@@ -57,44 +61,136 @@ class Model(Section):
     n_blocks: Annotated[int, Field(ge=1, le=10_000)]
 
 
-class Train(Section):
+class Recipe(Section):
+    """How a net is trained and tested. params.yaml explains the fields."""
+
     lr: Annotated[float, Field(gt=0)]
     epochs: Count
     batch_size: Count
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    schedule: Literal["constant", "linear", "cosine"]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    l1_lambda: Annotated[float, Field(ge=0, le=1)]
+    l2_lambda: Annotated[float, Field(ge=0, le=1)]
+    flip: bool
+    crop: Annotated[int, Field(ge=0, lt=32)]
+    cutout: Annotated[int, Field(ge=0, le=32)]
+    averaged_epochs: Annotated[int, Field(ge=0)]
+    flip_at_test: bool
+    precision: Literal["fp32", "bf16"]
+    split: Literal["official", "folds"]
     seeds: Count
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.averaged_epochs > self.epochs:
+            raise ValueError(
+                f"averaged_epochs is {self.averaged_epochs}, "
+                f"but there are only {self.epochs} epochs"
+            )
+        return self
+
+
+class Train(Recipe):
+    """A recipe, and where it runs. `train` in params.yaml is the recipe of the chapter."""
+
     threads: Annotated[int, Field(ge=1, le=1024)]
     device: Literal["cpu", "cuda", "mps", "auto"]
-    precision: Literal["fp32", "bf16"]
 
 
-Setting = StrictInt | StrictFloat
-OVERRIDABLE = ("lr", "epochs", "batch_size")
+BRANCHES = ("bool", "int", "float", "str")
+Setting = StrictBool | StrictInt | StrictFloat | str
+SIZES: dict[str, tuple[str, ...]] = {
+    "data.classes": (),
+    "model.n_chans": ("n_chans",),
+    "model": ("n_chans", "n_blocks"),
+}
 
 
 class Entry(Section):
-    """An architecture's entry: sized_by, overrides of `train`, and the net's settings."""
+    """A row's entry. Its other keys change the recipe, a size, or a setting of the net."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Setting] = Field(init=False)
 
+    net: str
+    recipe: str
     sized_by: Literal["data.classes", "model.n_chans", "model"]
 
     @property
     def overrides(self) -> dict[str, Setting]:
-        """The values that override `train`."""
-        return {k: v for k, v in self.__pydantic_extra__.items() if k in OVERRIDABLE}
+        """The values that replace those of the recipe."""
+        extra = self.__pydantic_extra__
+        return {k: v for k, v in extra.items() if k in Recipe.model_fields}
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """The values that go to the architecture's file."""
-        return {k: v for k, v in self.__pydantic_extra__.items() if k not in OVERRIDABLE}
+        """The values that go to the net's file."""
+        extra = self.__pydantic_extra__
+        return {k: v for k, v in extra.items() if k not in Recipe.model_fields}
 
 
 class Params(Section):
+    """params.yaml. Each section that is not named here is a recipe."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Recipe] = Field(init=False)
+
     data: Data
     model: Model
     train: Train
-    architectures: dict[str, Entry]
+    rows: dict[str, Entry]
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        return {"train": self.train, **self.__pydantic_extra__}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tables: a net, and everything that its training needs.
+
+    settings: the arguments of the functions in the net's file.
+    """
+
+    name: str
+    net: str
+    recipe: str
+    settings: dict[str, Setting]
+    training: Train
+
+    @property
+    def family(self) -> tuple[str, str]:
+        """Rows are compared with each other if recipe and split are the same."""
+        return self.recipe, self.training.split
+
+    @property
+    def label(self) -> str:
+        """The name without the recipe: baseline for baseline_annealed."""
+        return self.name.removesuffix(f"_{self.recipe}")
+
+    @property
+    def file(self) -> Path:
+        return ARCHITECTURES / f"{self.net}.py"
+
+
+def row_of(params: Params, name: str) -> Row:
+    """Combine a row's entry with its recipe and its sizes. Raises UserError."""
+    if name not in params.rows:
+        known = ", ".join(params.rows)
+        raise UserError(f"{name}: not in {PARAMS}; choose one of {known}")
+    entry = params.rows[name]
+    shared = {"threads": params.train.threads, "device": params.train.device}
+    recipe = params.recipes[entry.recipe].model_dump() | shared | entry.overrides
+    sizes = {key: getattr(params.model, key) for key in SIZES[entry.sized_by]}
+    return Row(
+        name, entry.net, entry.recipe, sizes | entry.settings, Train.model_validate(recipe)
+    )
 
 
 def load(path: Path = PARAMS) -> Params:
@@ -103,17 +199,18 @@ def load(path: Path = PARAMS) -> Params:
     Raises UserError with the first wrong key, its value, and what is allowed.
     """
     raw = read_yaml(path)
+    _check_sections(path, raw)
     try:
         params = Params.model_validate(raw)
-        for name, entry in params.architectures.items():
+        for name, entry in params.rows.items():
             _check_entry(params, name, entry)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error.errors()[0])}") from None
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
-    if "baseline" not in params.architectures:
+    if "baseline" not in params.rows:
         raise UserError(
-            f"{path}: architectures: baseline is missing; all others are compared with it"
+            f"{path}: rows: baseline is missing; all others are compared with it"
         )
     _check_synthetic(path, params.data)
     _check_device(path, params.train.device)
@@ -135,35 +232,57 @@ def parse_yaml(content: bytes | str, where: str) -> Any:
         return YAML(typ="safe").load(content)
 
 
+def _check_sections(path: Path, raw: Any) -> None:
+    """Take a section for a recipe only if it looks like one."""
+    for key, section in raw.items() if isinstance(raw, dict) else ():
+        is_recipe = isinstance(section, dict) and "lr" in section
+        if key not in Params.model_fields and not is_recipe:
+            raise UserError(
+                f"{path}: {key}: unknown; the allowed keys are "
+                f"{', '.join(Params.model_fields)}, and recipes of your own, which have "
+                f"the keys {', '.join(Recipe.model_fields)}"
+            )
+
+
 def _check_entry(params: Params, name: str, entry: Entry) -> None:
-    """Check an entry, except for its settings: see benchmark/check.py."""
-    where = f"architectures.{name}"
-    file = ARCHITECTURES / f"{name}.py"
-    # The name becomes a module name, so "my-net" is not possible.
-    if not name.isidentifier() or not file.is_file():
-        known = sorted(p.stem for p in ARCHITECTURES.glob("*.py") if p.stem != "__init__")
-        problem = f"there is no {file}" if name.isidentifier() else "not a Python name"
-        raise ValueError(f"{where}: {problem}; choose one of {', '.join(known)}")
+    """Check a row, except for the settings of its net: see benchmark/check.py."""
+    where = f"rows.{name}"
+    if not name.isidentifier():  # the name becomes part of file names and stage names
+        raise ValueError(f"{where}: not a Python name; use letters, digits and _")
+    known = sorted(p.stem for p in ARCHITECTURES.glob("*.py") if p.stem != "__init__")
+    if entry.net not in known:
+        raise ValueError(
+            f"{where}.net: there is no {ARCHITECTURES / f'{entry.net}.py'}; "
+            f"choose one of {', '.join(known)}"
+        )
+    if entry.recipe not in params.recipes:
+        raise ValueError(
+            f"{where}.recipe: {entry.recipe!r} is not a recipe of this file; "
+            f"choose one of {', '.join(params.recipes)}"
+        )
+    recipe = params.recipes[entry.recipe].model_dump(include=set(Recipe.model_fields))
     try:
-        # An override has to be allowed in `train`, too.
-        Train.model_validate(params.train.model_dump() | entry.overrides)
+        Recipe.model_validate(recipe | entry.overrides)
     except ValidationError as error:
-        raise ValueError(f"{where}.{explain(error.errors()[0])}") from None
+        problem = explain(error.errors()[0])
+        raise ValueError(f"{where}.{problem}".replace(".the file:", ":")) from None
 
 
 def explain(error: ErrorDetails, schema: type[BaseModel] = Params) -> str:
     """Turn a pydantic error into one line: the key, its value, and what is allowed."""
     # For a union, the path also names the branch, which the user did not write.
-    steps = [str(s) for s in error["loc"] if s not in ("int", "float")]
+    steps = [str(s) for s in error["loc"] if s not in BRANCHES]
     key = ".".join(steps) or "the file"
     if error["type"] == "missing":
         return f"{key}: missing"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown; {_siblings(error['loc'], schema)}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if error["loc"][-1:] in (("int",), ("float",)):
-        message = "should be a finite number"
+    if error["loc"][-1:] and error["loc"][-1] in BRANCHES:
+        message = "should be a finite number, true, false or a text"
     value = error["input"]
+    if error["type"] == "value_error" and isinstance(value, Mapping):
+        return f"{key}: {message}"  # the keys of the section do not go together
     shown = "a section" if isinstance(value, Mapping) else repr(value)
     return f"{key}: {shown} is not allowed: {message}"
 
@@ -172,7 +291,8 @@ def _siblings(loc: tuple[int | str, ...], schema: type[BaseModel]) -> str:
     section: Any = schema
     for step in loc[:-1]:
         if isinstance(section, type) and issubclass(section, BaseModel):
-            section = section.model_fields[str(step)].annotation
+            field = section.model_fields.get(str(step))
+            section = field.annotation if field else Recipe
         else:
             *_, section = get_args(section)
     return f"the allowed keys are {', '.join(section.model_fields)}"
@@ -199,10 +319,3 @@ def _check_device(path: Path, device: str) -> None:
             f"{path}: train.device: {device!r} is not available on this machine; "
             "use cpu or auto"
         )
-
-
-def check_name(name: str, params: Params) -> None:
-    """Raise UserError if params.yaml has no architecture called `name`."""
-    if name not in params.architectures:
-        known = ", ".join(params.architectures)
-        raise UserError(f"{name}: not in {PARAMS}; choose one of {known}")

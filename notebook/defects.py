@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.training.recipe import Architecture, plain_sgd
+from benchmark.training.recipe import Architecture
 
 
 def stale_optimizer(architecture: Architecture) -> Architecture:
@@ -20,7 +20,7 @@ def stale_optimizer(architecture: Architecture) -> Architecture:
 
     def optimizer(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         copies = [nn.Parameter(p.detach().clone()) for p in parameters]
-        return plain_sgd(copies, lr)
+        return torch.optim.SGD(copies, lr=lr, fused=True)
 
     return replace(architecture, optimizer=optimizer)
 

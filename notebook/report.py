@@ -138,7 +138,7 @@ def report(reproductions: list[Reproduction]) -> str:
 
 
 def message_without_flatten() -> str:
-    from architectures.l2_reg import Net
+    from architectures.sequential import Net
 
     net: Any = Net(n_classes=2)
     return defects.without_flatten(net.layers, torch.zeros(1, 3, 32, 32))

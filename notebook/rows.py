@@ -37,7 +37,7 @@ class Rows(Section):
 def load(loaded: params.Params) -> Rows:
     """Read and check the rows. Raises UserError with the first wrong key and the reason.
 
-    loaded: the benchmark's params, which contain the architectures.
+    loaded: the benchmark's params, which contain the rows that these refer to.
     """
     raw = params.read_yaml(ROWS)
     try:
@@ -50,14 +50,14 @@ def load(loaded: params.Params) -> Rows:
 
 
 def _check(where: str, row: Row, loaded: params.Params) -> None:
-    """Compare a row with the architectures in params.yaml."""
-    if row.architecture not in loaded.architectures:
-        known = ", ".join(loaded.architectures)
+    """Compare a row with the rows of params.yaml."""
+    if row.architecture not in loaded.rows:
+        known = ", ".join(loaded.rows)
         raise UserError(
             f"{where}.architecture: {row.architecture!r} is not in {params.PARAMS}; "
             f"choose one of {known}"
         )
-    takes_blocks = loaded.architectures[row.architecture].sized_by == "model"
+    takes_blocks = loaded.rows[row.architecture].sized_by == "model"
     if not takes_blocks and row.blocks:
         raise UserError(f"{where}.blocks: {row.architecture} has no blocks; remove the key")
     if not (takes_blocks and row.blocks) and "shared_block" in row.defects:

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from benchmark import params
-from benchmark.data import dataset
-from benchmark.running import checkpoint, cli, errors, stage, workers
-from benchmark.training import recipe
-from benchmark.training.cell import CODE, Cell, fit
+from benchmark import params, pool
+from benchmark.running import checkpoint, cli, errors, finished, stage
+from benchmark.training import plan, recipe
+from benchmark.training.cell import complete, fit
 from benchmark.training.loop import shuffled_batches
+from benchmark.training.plan import Cell
 from benchmark.training.scoring import accuracy, predict
 from notebook import defects, rows
 from notebook.rows import Row
@@ -30,9 +30,8 @@ def main(row: str) -> None:
     rows.check_name(row, table)
     row_cells = cells(loaded, table, row)
     train = partial(train_row, row=table.rows[row])
-    trained = sorted(
-        workers.map_tasks(train, row_cells, 1), key=lambda result: result["seed"]
-    )
+    trained = [result for _, result in pool.map_cells(train, row_cells)]
+    trained.sort(key=lambda result: result["seed"])
     result = {
         "row": row,
         "epochs": table.rows[row].epochs,
@@ -40,18 +39,21 @@ def main(row: str) -> None:
         "seeds": trained,
     }
     stage.write(RESULTS / f"{row}.json", json.dumps(result, indent=2) + "\n")
-    checkpoint.discard(cell.checkpoint for cell in row_cells)
+    for cell in row_cells:
+        if cell.stem:
+            finished.discard_checkpoint(cell.stem)
 
 
 def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
     """Return a row's cells, one per seed, with the defects in its architecture."""
     row = table.rows[name]
-    data = dataset.load(loaded.data.mean, loaded.data.std)
-    architecture = recipe.load_architecture(row.architecture)
-    settings = rows.settings_of(row, recipe.settings_of(loaded, row.architecture))
-    values = {"row": row.model_dump(), "settings": settings, **vars(data)}
+    benchmark = params.row_of(loaded, row.architecture)
+    architecture = recipe.load_architecture(benchmark.net)
+    settings = rows.settings_of(row, benchmark.settings)
+    data = loaded.data
+    values = {"row": row.model_dump(), "settings": settings, "data": (data.mean, data.std)}
     own = (Path(module.__file__ or "") for module in (defects, rows))
-    code = [*CODE, Path(architecture.file), *own, Path(__file__)]
+    code = [*plan.CODE, benchmark.file, *own, Path(__file__)]
     for defect in row.defects:
         if defect in defects.IN_ARCHITECTURE:
             architecture = defects.IN_ARCHITECTURE[defect](architecture)
@@ -66,14 +68,17 @@ def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
             "precision": "fp32",
         }
     )
+    here = replace(benchmark, name=name, settings=settings, training=training)
+    stem = f"{finished.folder()}/notebook-{name}-{plan.fingerprint(values, code)}"
+    machine = plan.machine_of("cpu")
     return [
         Cell(
-            replace(architecture, name=name),
-            settings,
+            here,
             seed,
-            training,
-            data,
-            checkpoint.path_of(f"notebook-{name}-seed-{seed}", values, code),
+            data.mean,
+            data.std,
+            stem=Path(f"{stem}-seed-{seed}-{machine}"),
+            architecture=architecture,
         )
         for seed in range(table.seeds)
     ]
@@ -82,7 +87,7 @@ def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
 def train_row(cell: Cell, row: Row) -> dict[str, Any]:
     """Train one seed of a row. Score it both as the notebook does and in eval mode."""
     with (
-        checkpoint.locked(cell.checkpoint, str(cell)),
+        checkpoint.locked(cell.stem, str(cell)),
         errors.blame_architecture(str(cell)),
         flushed_denormals(),
     ):
@@ -106,7 +111,7 @@ def _train_row(cell: Cell, row: Row) -> dict[str, Any]:
     is_fixed = "fixed_order" in row.defects
     trained = fit(cell, defects.fixed_order if is_fixed else shuffled_batches)
     model, penalty = trained.setup.model, trained.setup.penalty
-    data = cell.data
+    data = trained.split
     # Eval mode first, because scoring in train mode changes batch norm's statistics.
     in_eval_mode = accuracy(predict(model, trained.val_images), data.val_labels)
     score = predict
@@ -117,8 +122,13 @@ def _train_row(cell: Cell, row: Row) -> dict[str, Any]:
     val_accuracy = accuracy(score(model, trained.val_images), data.val_labels)
     final = dict(defects.named_bytes(model))
     # Last, because this sets torch's seed.
+    architecture, images = complete(cell)
     initial = recipe.build_training(
-        cell.architecture, len(data.class_names), cell.settings, row.lr, cell.seed
+        architecture,
+        len(images.class_names),
+        cell.row.settings,
+        cell.row.training,
+        cell.seed,
     ).model
     return {
         "seed": cell.seed,
@@ -127,7 +137,7 @@ def _train_row(cell: Cell, row: Row) -> dict[str, Any]:
         "val_accuracy_in_eval_mode": in_eval_mode,
         # The notebook prints the loss with its penalty.
         "loss": trained.losses[-1] + (penalty().item() if penalty else 0.0),
-        "epochs_trained": cell.training.epochs,
+        "epochs_trained": cell.row.training.epochs,
         "weights_moved": final != dict(defects.named_bytes(initial)),
         "parameters": recipe.n_parameters(model),
     }

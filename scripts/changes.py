@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from pandas.api.types import is_integer_dtype
+from pandas.api.types import is_numeric_dtype
 
 from benchmark import params
 from benchmark.reporting.dvc_lock import LOCK
@@ -19,8 +20,14 @@ from benchmark.reporting.render import render
 from benchmark.reporting.results import RESULTS
 from benchmark.running import cli, errors
 from benchmark.running.repository import git
-from benchmark.stats.significance import Difference, differences, format_points
-from benchmark.stats.uncertainty import correctness_matrix
+from benchmark.stats.folds import MIN_FOLDS, fold_differences
+from benchmark.stats.significance import Difference, format_points, holm
+from benchmark.stats.uncertainty import (
+    Estimate,
+    Matrix,
+    correctness_matrix,
+    difference_interval,
+)
 
 PREDICTIONS = "predictions.csv"
 SAME = "none: same predictions"
@@ -30,17 +37,24 @@ SAME = "none: same predictions"
 class Scored:
     """A net's predictions.
 
-    label: the true class of each image. correct: seeds × images. data: the MD5 of the
-    images.
+    label: the true class of each image. correct: seeds × images; with folds, NaN where a
+    seed was not tested on an image. fold: the fold of each image, or None. data: the MD5 of
+    the images.
     """
 
     label: "pd.Series[int]"
     correct: pd.DataFrame
+    fold: "pd.Series[int] | None"
     data: str
 
     @property
+    def by_image(self) -> Matrix:
+        """The share of correct predictions for each image."""
+        return np.nanmean(self.correct.to_numpy(float), axis=0)
+
+    @property
     def accuracy(self) -> float:
-        return float(self.correct.to_numpy().mean())
+        return float(self.by_image.mean())
 
 
 @dataclass(frozen=True)
@@ -93,13 +107,13 @@ def from_files(files: Mapping[str, str]) -> dict[str, Scored]:
     files: the text of params.yaml, dvc.lock and files of predictions, by path. Ignores
     results of nets that params.yaml does not contain.
     """
-    architectures: dict[str, Any] | None = None
+    rows: dict[str, Any] | None = None
     data: dict[str, str] = {}
     predictions = {}
     for path, text in files.items():
         match PurePosixPath(path).name:
             case params.PARAMS.name:
-                architectures = parse_mapping(text, path).get("architectures")
+                rows = parse_mapping(text, path).get("rows")
             case LOCK.name:
                 data = data_of(text, path)
             case _:
@@ -107,7 +121,7 @@ def from_files(files: Mapping[str, str]) -> dict[str, Scored]:
     return {
         name: parse_predictions(files[path], path, data.get(name, ""))
         for name, path in predictions.items()
-        if not isinstance(architectures, dict) or name in architectures
+        if not isinstance(rows, dict) or name in rows
     }
 
 
@@ -121,10 +135,12 @@ def parse_predictions(text: str, path: str, data: str) -> Scored:
         label, correct = predictions["label"], correctness_matrix(predictions)
         if correct.empty:
             raise ValueError("no column seed_0")
+        fold = predictions.get("fold")
         for name in ("label", *(f"seed_{seed}" for seed in correct.index)):
-            if not is_integer_dtype(predictions[name]):
+            classes = predictions[name] if fold is None else predictions[name].dropna()
+            if not is_numeric_dtype(classes) or (classes % 1 != 0).any():
                 raise ValueError(f"{name} is not a class in every row")
-    return Scored(label, correct, data)
+    return Scored(label, correct, fold, data)
 
 
 def data_of(lock: str, path: str) -> dict[str, str]:
@@ -155,14 +171,13 @@ def report(compared: list[Change]) -> str:
     """Render a table with a verdict for each net, as Markdown."""
     verdicts = {change.name: verdict_without_test(change) for change in compared}
     to_test = [change for change in compared if not verdicts[change.name]]
-    tested = differences(
-        {
-            f"{change.name} {when}": side.correct.to_numpy(float)
-            for change in to_test
-            for when, side in (("before", change.before), ("after", change.after))
-            if side
-        },
+    tested = holm(
         [(f"{change.name} after", f"{change.name} before") for change in to_test],
+        [
+            compare(change.before, change.after)
+            for change in to_test
+            if change.before and change.after
+        ],
     )
     names = [change.name for change in to_test]
     verdicts |= dict(zip(names, map(verdict, tested), strict=True))
@@ -175,12 +190,29 @@ def report(compared: list[Change]) -> str:
     )
 
 
+def compare(before: Scored, after: Scored) -> Estimate:
+    """Estimate how much more accurate a net became, for images in common."""
+    if before.fold is None:
+        return difference_interval(
+            after.correct.to_numpy(float), before.correct.to_numpy(float)
+        )
+    nets = {"before": before.by_image, "after": after.by_image}
+    [estimate] = fold_differences(
+        nets, np.asarray(before.fold, np.int64), [("after", "before")]
+    )
+    return estimate
+
+
 def verdict_without_test(change: Change) -> str:
     """Return a verdict that needs no test, or an empty string."""
     before, after = change.before, change.after
     if before is None or after is None:
         return "new" if before is None else "removed"
+    if (before.fold is None) != (after.fold is None):
+        return "cannot compare: another split"
     if before.data != after.data or not before.label.equals(after.label):
+        if before.data == after.data and before.fold is not None:
+            return "cannot compare: not all folds"
         if bool(before.data) != bool(after.data):
             return f"cannot compare: {LOCK} does not name the data"
         return "cannot compare: scored on different data"
@@ -189,6 +221,8 @@ def verdict_without_test(change: Change) -> str:
         if before.correct.index.equals(after.correct.index):
             return SAME
         return f"none: same predictions for the seeds in common ({seeds(before, after)})"
+    if before.fold is not None:
+        return "" if before.fold.nunique() >= MIN_FOLDS else "cannot compare: not all folds"
     if min(len(before.correct), len(after.correct)) < 2:
         return f"cannot tell with one seed ({seeds(before, after)})"
     return ""

@@ -1,14 +1,19 @@
-"""Check params.yaml, and build every net once."""
+"""Check params.yaml, and build the net of every row once."""
 
 from benchmark import params
-from benchmark.check import check_nets
+from benchmark.check import check_rows, replaced
 from benchmark.running import cli
+from benchmark.training import recipe
 
 
 def main() -> None:
     loaded = params.load()
-    check_nets(loaded, *loaded.architectures)
-    print(f"{params.PARAMS}: {len(loaded.architectures)} nets, no problems found")
+    check_rows(loaded, *loaded.rows)
+    for name in loaded.rows:
+        row = params.row_of(loaded, name)
+        if note := replaced(row, recipe.load_architecture(row.net)):
+            print(note)
+    print(f"{params.PARAMS}: {len(loaded.rows)} rows, no problems found")
 
 
 if __name__ == "__main__":

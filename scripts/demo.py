@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import joblib
 from dvc.repo import Repo
 
 from benchmark import params
@@ -27,16 +28,18 @@ SETTINGS = {
     "train.epochs": 12,
     "train.batch_size": 32,
     "train.seeds": 1,
-    "train.threads": 2,
+    "train.threads": 1,
     "train.device": "cpu",
-    "train.precision": "fp32",
+    "annealed.epochs": 4,
+    "annealed.batch_size": 32,
+    "annealed.seeds": 4,  # as many as there are folds
 }
 
 
 def main() -> None:
     settings = dict(SETTINGS)
-    if "res_deep" in params.load().architectures:
-        settings["architectures.res_deep.lr"] = 0.03
+    if "res_deep" in params.load().rows:
+        settings["rows.res_deep.lr"] = 0.03
     # The table contains λ, which some consoles cannot encode.
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
@@ -47,8 +50,13 @@ def main() -> None:
             shutil.rmtree(copy / folder)  # results of the benchmark
         with Repo(name) as repo:
             all_stages = stages(repo)
-        benchmark_stages = {name: s for name, s in all_stages.items() if "/" not in name}
-        run_in_one_process(copy, benchmark_stages, show_output=True)
+        commands = {name: s.cmd for name, s in all_stages.items() if "/" not in name}
+        # All training in one pool, before the stages that collect it.
+        data = {name: commands.pop(name) for name in ("download", "filter")}
+        commands = {**data, "train in one pool": "python -m scripts.train", **commands}
+        run_in_one_process(
+            copy, commands, show_output=True, LOKY_MAX_CPU_COUNT=str(joblib.cpu_count())
+        )
         shutil.rmtree(DEMO, ignore_errors=True)
         for folder, target in (("plots", DEMO), ("metrics", DEMO / "metrics")):
             shutil.copytree(copy / folder, target)

@@ -123,12 +123,12 @@ def shorten(old: Path, new: Path) -> None:
 
 def run_stages(folder: Path) -> None:
     with Repo(str(folder)) as repo:
-        stages = stages_of(repo)
+        commands = {name: stage.cmd for name, stage in stages_of(repo).items()}
     # An absolute path, so that both copies find the data.
     path = Path(os.environ.get("CIFAR10_MIRROR") or cifar10.FOLDER).expanduser().absolute()
     mirror = {"CIFAR10_MIRROR": str(path)} if path.exists() else {}
     # Show the progress of one of the two.
-    repository.run_in_one_process(folder, stages, folder.name == "new", **mirror)
+    repository.run_in_one_process(folder, commands, folder.name == "new", **mirror)
 
 
 def compare(old: Path, new: Path) -> None:

@@ -11,7 +11,7 @@ from benchmark.reporting import charts, tables
 from benchmark.reporting.comparison import all_pairs, differences_from_baseline
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
-from benchmark.reporting.results import Results, read
+from benchmark.reporting.results import Results, read_families
 from benchmark.running import stage
 from benchmark.stats.significance import Difference, compact_letter_display
 
@@ -25,55 +25,75 @@ ONE_SEED = "**One seed cannot show which differences are real.**"
 
 
 def main() -> None:
-    # Ignore results of nets that params.yaml no longer contains.
+    # Ignore results of rows that params.yaml no longer contains.
     loaded = params.load()
-    results = read(list(loaded.architectures))
-    vs_baseline, pairs = differences_from_baseline(results), all_pairs(results)
-    stage.write(PLOTS / "results.md", results_table(results, vs_baseline))
-    stage.write(PLOTS / "pairs.md", pairs_table(results, pairs))
+    families = read_families(loaded)
+    vs_baseline = [differences_from_baseline(results) for results in families]
+    stage.write(PLOTS / "results.md", results_table(families, vs_baseline))
+    stage.write(PLOTS / "pairs.md", pairs_table(families))
     for name, table in (
-        ("loss_curves", tables.loss_curves(results)),
-        ("confusion", tables.confusion(results, loaded.data.classes)),
+        ("loss_curves", tables.loss_curves(families)),
+        ("confusion", tables.confusion(families, loaded.data.classes)),
     ):
         stage.write(PLOTS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    stage.write(PLOTS / "ranking.png", png(charts.ranking(results, vs_baseline), dpi=200))
+    stage.write(PLOTS / "ranking.png", png(charts.ranking(families, vs_baseline), dpi=200))
     for name, figure in (
-        ("accuracy_comparison", charts.accuracy_comparison(results)),
-        ("loss_curves", charts.loss_curves(results)),
+        ("accuracy_comparison", charts.accuracy_comparison(families[0])),
+        ("loss_curves", charts.loss_curves(families)),
     ):
         stage.write(PLOTS / f"{name}.png", png(figure))
 
 
-def results_table(results: Results, vs_baseline: dict[str, Difference]) -> str:
+def results_table(families: list[Results], vs_baseline: list[dict[str, Difference]]) -> str:
     """Render accuracies, differences and published numbers as Markdown."""
-    curves = results.curves.values()
+    rows = {name: row for results in families for name, row in results.rows.items()}
     return render(
         TEMPLATES / "results.md.jinja",
-        results=results,
-        ideas={name: tables.idea_of(name) for name in results.names},
-        vs_baseline=dict.fromkeys(results.names) | vs_baseline,
-        epochs=sorted({int(curve["epoch"].max()) for curve in curves}),
+        families=families,
+        # The first family that has the net describes it: the chapter's.
+        ideas={name: tables.idea_of(first_row(families, name)) for name in rows},
+        vs_baseline=vs_baseline,
         # How many of the last epochs were scored on the test images.
-        n_scored=max(
-            int(curve.groupby("seed")["val_accuracy"].count().max()) for curve in curves
-        ),
-        published=published(results.names),
-        warning=warning(results),
+        n_scored=[
+            max(
+                int(curve.groupby("seed")["val_accuracy"].count().max())
+                for curve in results.curves.values()
+            )
+            for results in families
+        ],
+        published=published(families[0].names),
+        warnings=[warning(results) for results in families],
     )
 
 
-def pairs_table(results: Results, pairs: list[Difference]) -> str:
+def first_row(families: list[Results], name: str) -> params.Row:
+    return next(results.rows[name] for results in families if name in results.rows)
+
+
+def pairs_table(families: list[Results]) -> str:
     """Render every pair, best nets first, as Markdown."""
+    pairs = [all_pairs(results) for results in families]
     return render(
         TEMPLATES / "pairs.md.jinja",
-        results=results,
+        families=families,
         pairs=pairs,
-        letters=compact_letter_display(results.by_accuracy, pairs) if pairs else {},
-        warning=warning(results),
+        letters=[
+            compact_letter_display(
+                [name for name in results.by_accuracy if name in results.comparable], tested
+            )
+            for results, tested in zip(families, pairs, strict=True)
+        ],
+        warnings=[warning(results) for results in families],
     )
 
 
 def warning(results: Results) -> str:
+    if results.n_folds:
+        covered = [
+            f"{name} covers {n} of {results.n_folds} folds"
+            for name, n in results.incomplete.items()
+        ]
+        return f"**{', '.join(covered)}, so there is no verdict.**" if covered else ""
     if results.n_seeds < 2:
         return ONE_SEED
     return FEW_SEEDS if results.n_seeds < ENOUGH_SEEDS else ""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from benchmark import params
 from benchmark.classes import SYNTHETIC_CLASSES
@@ -22,6 +23,7 @@ from benchmark.reporting.real_images import load_real_images
 from benchmark.running import cli, errors, stage
 from benchmark.training import recipe, state_dict
 from benchmark.training.loop import shuffled_batches, train
+from benchmark.training.step import make_step
 
 GENERATED, REAL = Path("plots/convolution"), Path("pictures/convolution")
 MODEL = Path("models/baseline/seed-0.pt")
@@ -60,19 +62,22 @@ def generate_images() -> tuple[Tensor, Tensor, tuple[str, ...]]:
 
 
 def train_baseline(data: params.Data, images: Tensor, labels: Tensor) -> nn.Module:
-    architecture = recipe.load_architecture(BASELINE)
-    setup = recipe.build_training(architecture, len(SYNTHETIC_CLASSES), {}, LR, SEED)
-    generator = torch.Generator().manual_seed(SEED)
+    torch.manual_seed(SEED)
+    model = recipe.build_model(
+        recipe.load_architecture(BASELINE), len(SYNTHETIC_CLASSES), {}
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, fused=True)
     train(
-        setup.model,
-        setup.optimizer,
+        model,
+        make_step(model, optimizer, cross_entropy),
         dataset.normalize(images, data.mean, data.std),
         labels,
         epochs=EPOCHS,
-        batches=shuffled_batches(len(images), BATCH_SIZE, generator),
-        loss_fn=setup.loss_fn,
+        batches=shuffled_batches(
+            len(images), BATCH_SIZE, torch.Generator().manual_seed(SEED)
+        ),
     )
-    return setup.model
+    return model
 
 
 def load_trained_baseline(n_classes: int) -> nn.Module:

@@ -12,11 +12,12 @@ CARD = Path("docs/model_card.md")
 
 def main() -> None:
     loaded = params.load()
-    results = read([BASELINE])
+    row = params.row_of(loaded, BASELINE)
+    results = read([row])
     text = render(
         TEMPLATES / "model_card.md.jinja",
         data=loaded.data,
-        train=loaded.train.model_copy(update=loaded.architectures[BASELINE].overrides),
+        train=row.training,
         metrics=results.metrics[BASELINE],
         interval=results.intervals.get(BASELINE),
         first=results.seeds[BASELINE].iloc[0],

@@ -17,7 +17,7 @@ from benchmark.reporting.costs import Cost, cost_of
 from benchmark.reporting.figures import png
 from benchmark.reporting.real_images import load_real_images
 from benchmark.reporting.render import TEMPLATES, render
-from benchmark.reporting.results import Results, environment_of, read
+from benchmark.reporting.results import Results, environment_of, read_families
 from benchmark.reporting.tables import HardImage, hardest
 from benchmark.running import cli, stage
 from benchmark.stats.significance import compact_letter_display
@@ -37,49 +37,58 @@ def main(real_images: bool = False) -> None:
 
 
 def page(loaded: params.Params, target: Path) -> str:
-    results = read(list(loaded.architectures))
-    vs_baseline, pairs = differences_from_baseline(results), all_pairs(results)
-    costs = {name: cost(loaded, name) for name in results.names}
-    hard_images = hardest(results, MAX_IMAGES[target])
+    families = read_families(loaded)
+    vs_baseline = [differences_from_baseline(results) for results in families]
+    pairs = [all_pairs(results) for results in families]
+    costs = [
+        {name: cost(loaded, row) for name, row in results.rows.items()}
+        for results in families
+    ]
+    hard_images = hardest(families[0], MAX_IMAGES[target])
     return render(
         TEMPLATES / "report.html",
-        results=results,
+        families=families,
         vs_baseline=vs_baseline,
+        pairs=pairs,
         costs=costs,
-        letters=compact_letter_display(results.by_accuracy, pairs) if pairs else {},
-        significant=[pair for pair in pairs if pair.is_significant],
-        n_pairs=len(pairs),
+        letters=[
+            compact_letter_display(results.by_accuracy, tested) if tested else {}
+            for results, tested in zip(families, pairs, strict=True)
+        ],
         hard_images=hard_images,
         class_names=loaded.data.classes,
         enlarged=enlarge(hard_images) if target == REAL else {},
         params=to_yaml(loaded),
-        environments=environments(results),
+        environments=environments(families),
         md5s=dvc_lock.md5s(),
-        pictures=pictures(loaded, results, costs, target),
+        pictures=pictures(loaded, families, costs, target),
     )
 
 
-def cost(loaded: params.Params, name: str) -> Cost:
-    return cost_of(
-        recipe.load_architecture(name),
-        len(loaded.data.classes),
-        recipe.settings_of(loaded, name),
-    )
+def cost(loaded: params.Params, row: params.Row) -> Cost:
+    architecture = recipe.load_architecture(row.net)
+    return cost_of(architecture, len(loaded.data.classes), row.settings)
 
 
 def pictures(
-    loaded: params.Params, results: Results, costs: dict[str, Cost], target: Path
+    loaded: params.Params,
+    families: list[Results],
+    costs: list[dict[str, Cost]],
+    target: Path,
 ) -> dict[str, bytes]:
     """Return the report's charts as PNG, by name."""
-    vs_baseline, pairs = differences_from_baseline(results), all_pairs(results)
+    vs_baseline = [differences_from_baseline(results) for results in families]
     figures = {
-        "ranking": charts.ranking(results, vs_baseline),
-        "loss": charts.loss_curves(results),
-        "cost": report_charts.accuracy_against_cost(results, costs, vs_baseline),
-        "confusion": report_charts.confusion(results, loaded.data.classes),
+        "ranking": charts.ranking(families, vs_baseline),
+        "loss": charts.loss_curves(families),
+        "confusion": report_charts.confusion(families[0], loaded.data.classes),
     }
-    if pairs:
-        figures["pairs"] = report_charts.pairs(results, pairs)
+    for i, results in enumerate(families):
+        figures[f"cost_{i}"] = report_charts.accuracy_against_cost(
+            results, costs[i], vs_baseline[i]
+        )
+        if tested := all_pairs(results):
+            figures[f"pairs_{i}"] = report_charts.pairs(results, tested)
     files = {name: CONVOLUTION[target] / f"{name}.png" for name in ("filters", "layers")}
     return {name: png(figure) for name, figure in figures.items()} | {
         name: file.read_bytes() for name, file in files.items()
@@ -108,13 +117,13 @@ def to_yaml(loaded: params.Params) -> str:
     return buffer.getvalue()
 
 
-def environments(results: Results) -> dict[str, list[str]]:
-    """Return the nets that each machine trained, by the machine's description."""
-    nets: dict[str, list[str]] = {}
-    for name in results.names:
+def environments(families: list[Results]) -> dict[str, list[str]]:
+    """Return the rows that each machine trained, by the machine's description."""
+    rows: dict[str, list[str]] = {}
+    for name in (row.name for results in families for row in results.rows.values()):
         machine = ", ".join(f"{key} {value}" for key, value in environment_of(name).items())
-        nets.setdefault(machine, []).append(name)
-    return nets
+        rows.setdefault(machine, []).append(name)
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Train one net with every seed: models/<name>/.
+"""Train one row with every seed: models/<name>/.
 
 With the committed params, two cores train five seeds of baseline in about 9 minutes (test
-accuracy 89.3%) and five seeds of res_deep in about two and a half hours (90.3%).
+accuracy 89.3%) and five seeds of res_deep in about two and a half hours (90.3%). `make
+repro` trains the cells of all rows in one pool first; this stage then only collects them.
 """
 
 import json
@@ -9,25 +10,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark import params
-from benchmark.check import check_nets
-from benchmark.running import cli, stage, workers
+from benchmark import params, pool
+from benchmark.running import cli, stage
 from benchmark.running.files import write_atomic
-from benchmark.training.cell import CellResult, cells, train_cell
+from benchmark.running.finished import CellResult
 from benchmark.training.environment import choose_device, computes_in_bf16, merge
 
 MODELS = Path("models")
 
 
-def main(architecture: str) -> None:
+def main(row: str) -> None:
     loaded = params.load()
-    params.check_name(architecture, loaded)
-    check_nets(loaded, architecture)
-    warn_of_slow_precision(loaded.train)
-    trained = workers.map_tasks(
-        train_cell, cells(loaded, architecture), loaded.train.threads
-    )
-    write(MODELS / architecture, sorted(trained, key=lambda result: result["seed"]))
+    warn_of_slow_precision(params.row_of(loaded, row).training)
+    write(MODELS / row, pool.train_rows(loaded, row))
 
 
 def write(folder: Path, trained: Sequence[CellResult]) -> None:
@@ -48,14 +43,16 @@ def write(folder: Path, trained: Sequence[CellResult]) -> None:
 
 
 def warn_of_slow_precision(train: params.Train) -> None:
+    if train.precision != "bf16":
+        return
     device = choose_device(train.device)
-    if train.precision == "bf16" and not computes_in_bf16(device):
+    if not computes_in_bf16(device):
         print(
-            f"warning: train.precision is bf16, but this {device.type} is not known to "
-            "support it in hardware, so training may be slower than with fp32",
+            f"warning: precision is bf16, but this {device.type} is not known to support "
+            "it in hardware, so training may be slower than with fp32",
             file=sys.stderr,
         )
 
 
 if __name__ == "__main__":
-    stage.run(main, cli.ARCHITECTURE)
+    stage.run(main, cli.ROW)

@@ -21,9 +21,10 @@ from benchmark import params
 from benchmark.reporting.render import render
 from benchmark.running import cli, errors
 from benchmark.running.files import write_atomic
-from benchmark.training import recipe, state_dict
-from benchmark.training.cell import Cell, cells, train_cell
+from benchmark.training import plan, recipe, state_dict
+from benchmark.training.cell import complete, train_cell, with_training
 from benchmark.training.environment import describe
+from benchmark.training.plan import Cell
 from benchmark.training.scoring import accuracy, predict
 
 REPORT = Path("docs/portability.md")
@@ -69,40 +70,38 @@ class Outcome:
     accuracy: float
 
 
-def main(architectures: list[str], seeds: int) -> None:
+def main(rows: list[str], seeds: int) -> None:
     loaded = params.load()
-    for name in architectures:
-        params.check_name(name, loaded)
+    planned = [plan.cells(loaded, name)[:seeds] for name in rows]
     if not 1 <= seeds <= loaded.train.seeds:
         raise errors.UserError(
             f"--seeds: {seeds} is not allowed; use 1 to {loaded.train.seeds}"
         )
     variants = VARIANTS | (GPU if torch.cuda.is_available() else {})
-    to_train = [cell for name in architectures for cell in cells(loaded, name)[:seeds]]
-    rows = []
-    for cell in tqdm(to_train, unit="seed"):
-        full = cell.training.epochs
+    compared = []
+    for cell in tqdm([cell for row in planned for cell in row], unit="seed"):
+        full = cell.row.training.epochs
         outcomes = {
-            (name, epochs): train_as(variants[name], cell.with_training(epochs=epochs))
+            (name, epochs): train_as(variants[name], with_training(cell, epochs=epochs))
             for name in variants
             for epochs in sorted({1, full})
         }
-        rows += [
+        compared += [
             compare(cell, name, epochs, outcomes[USUAL, epochs], outcomes[name, epochs])
             for name, epochs in outcomes
         ]
-    text = report(pd.DataFrame(rows), torch.cuda.is_available())
+    text = report(pd.DataFrame(compared), torch.cuda.is_available())
     print(text)
     write_atomic(REPORT, text.encode())
 
 
 def train_as(variant: Variant, cell: Cell) -> Outcome:
     """Train the cell with the variant, and score it as usual."""
-    data = cell.data
-    cell = replace(cell, checkpoint=None).with_training(**variant.training)
+    cell = with_training(replace(cell, stem=None), **variant.training)
     with ProcessPoolExecutor(max_workers=1, env=dict(variant.environment)) as pool:
         trained = pool.submit(train_cell, cell).result()
-    model = recipe.build_model(cell.architecture, len(data.class_names), cell.settings)
+    architecture, data = complete(cell)
+    model = recipe.build_model(architecture, len(data.class_names), cell.row.settings)
     state_dict.load(model, trained["model"], Path(f"{cell}"))
     predicted = predict(model, data.normalized(data.val_images))
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
@@ -113,7 +112,7 @@ def compare(
     cell: Cell, variant: str, epochs: int, usual: Outcome, other: Outcome
 ) -> dict[str, Any]:
     return {
-        "architecture": cell.architecture.name,
+        "architecture": cell.row.name,
         "variant": variant,
         "epochs": epochs,
         "accuracy": other.accuracy,
@@ -146,6 +145,6 @@ def report(rows: pd.DataFrame, gpu: bool) -> str:
 if __name__ == "__main__":
     cli.run(
         main,
-        cli.argument("--architectures", nargs="+", default=["baseline"], metavar="NAME"),
+        cli.argument("--rows", nargs="+", default=["baseline"], metavar="NAME"),
         cli.argument("--seeds", type=int, default=3, help="how many seeds (3)"),
     )

@@ -34,9 +34,23 @@ for name in ("DASK_SCHEDULER_ADDRESS", "CHECKPOINTS", "DVC_ROOT", "DVC_STAGE"):
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 ROOT = Path(__file__).parents[1]
-ARCHITECTURES = list(params.load(ROOT / "params.yaml").architectures)
-# Nets for the DVC tests: each value of sized_by, with and without settings and overrides.
+COMMITTED = params.load(ROOT / "params.yaml")
+ROWS = list(COMMITTED.rows)
+# The rows with the chapter's recipe: one for each net.
+ARCHITECTURES = [name for name, row in COMMITTED.rows.items() if row.recipe == "train"]
+# Rows for the DVC tests: each value of sized_by, with and without settings and overrides.
 FEW = ["baseline", "l2_reg", "dropout", "res_deep"]
+# Rows of another recipe, tested in folds.
+IN_FOLDS = {
+    f"{net}_annealed": {"net": net, "recipe": "annealed", "sized_by": size}
+    for net, size in {
+        "baseline": "data.classes",
+        "width": "model.n_chans",
+        "depth": "model.n_chans",
+    }.items()
+}  # fmt: skip
+
+SMALL_ROWS = [*FEW, *IN_FOLDS]
 
 # Small enough to run every stage and every net quickly.
 SMALL = {
@@ -48,6 +62,9 @@ SMALL = {
     "train.epochs": 2,
     "train.batch_size": 16,
     "train.seeds": 2,
+    "annealed.epochs": 2,
+    "annealed.batch_size": 16,
+    "annealed.seeds": 4,
 }
 SMALL_NET = {"n_chans": 4, "n_blocks": 3, "p": 0.4}
 # In its own namespace, a process has no network and can mount file systems.
@@ -177,29 +194,38 @@ def ran(printed: str) -> set[str]:
 
 def check_results(name: str, loaded: params.Params, n_val: int) -> None:
     """Check that the committed files of a net, in the current folder, are consistent."""
-    folder, training = Path("results") / name, recipe.training_of(loaded, name)
+    row = params.row_of(loaded, name)
+    folder, training = Path("results") / name, row.training
     seeds = pd.read_csv(folder / "seeds.csv", index_col="seed")
     curve = pd.read_csv(folder / "loss_curve.csv", index_col="seed")
     predictions = pd.read_csv(folder / "predictions.csv", index_col="example")
     assert list(seeds.index) == list(range(training.seeds))
-    assert list(predictions) == ["label", *(f"seed_{seed}" for seed in seeds.index)]
-    assert predictions["label"].value_counts().to_dict() == {0: n_val / 2, 1: n_val / 2}
+    in_folds = training.split == "folds"
+    n_folds = predictions["fold"].nunique() if in_folds else 1
+    fold = ["fold"] if in_folds else []
+    assert list(predictions) == [*fold, "label", *(f"seed_{seed}" for seed in seeds.index)]
+    n_images = n_folds * n_val / 2
+    assert predictions["label"].value_counts().to_dict() == {0: n_images, 1: n_images}
     for seed, accuracy in seeds["val_accuracy"].items():
-        right = (predictions[f"seed_{seed}"] == predictions["label"]).mean()
+        tested = predictions[predictions[f"seed_{seed}"].notna()]
+        assert len(tested) == n_val
+        if in_folds:
+            assert set(tested["fold"]) == {seed % n_folds}
+        right = (tested[f"seed_{seed}"] == tested["label"]).mean()
         assert right == pytest.approx(accuracy)
         assert list(curve["epoch"][seed]) == list(range(1, training.epochs + 1))
         # Training and validate must measure the same accuracy.
         assert curve["val_accuracy"][seed].iloc[-1] == accuracy
-    net = recipe.build_model(
-        recipe.load_architecture(name), 2, recipe.settings_of(loaded, name)
-    )
+    net = recipe.build_model(recipe.load_architecture(row.net), 2, row.settings)
+    folds = {"fold_0_accuracy": seeds["val_accuracy"][::n_folds].mean(), "n_folds": n_folds}
     assert json.loads(Path(f"metrics/{name}.json").read_text()) == pytest.approx(
         {
             "params": recipe.n_parameters(net),
             "train_accuracy": seeds["train_accuracy"].mean(),
             "val_accuracy": seeds["val_accuracy"].mean(),
             "val_accuracy_std": seeds["val_accuracy"].std(),
-        },
+        }
+        | (folds if in_folds else {}),
         abs=1e-6,
     )
     environment = json.loads((folder / "environment.json").read_text())
@@ -231,6 +257,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_data(workplace: Path) -> Path:
     """A workplace with params for a short training, and random images."""
     edit_params(workplace, {k: v for k, v in SMALL.items() if not k.startswith("data.")})
+    keep_rows(workplace / "params.yaml", "rows", ARCHITECTURES)
     generator = torch.Generator().manual_seed(0)
     (workplace / "data").mkdir()
     torch.save(
@@ -297,7 +324,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not first.exists():
             repository = tmp_path_factory.mktemp("small") / "run"
             copy_project(repository)
-            keep_rows(repository / "params.yaml", "architectures", FEW)
+            keep_rows(repository / "params.yaml", "rows", FEW)
+            edit_params(repository, {f"rows.{k}": row for k, row in IN_FOLDS.items()})
             keep_rows(repository / "notebook/params.yaml", "rows", ["dropout", "res_deep"])
             edit_params(repository, SMALL)
             edit_params(repository / "notebook", {"rows.res_deep.blocks": 2, "seeds": 2})

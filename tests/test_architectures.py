@@ -9,6 +9,7 @@ from torch import nn
 from benchmark import params
 from benchmark.training import loop, recipe
 from benchmark.training.scoring import accuracy, predict
+from benchmark.training.step import make_step
 from studies.speed.variants import pool_last
 from tests.conftest import ARCHITECTURES, ROOT
 
@@ -30,13 +31,12 @@ every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
 def build_training(name, n_classes=2, seed=0, device="cpu", **sizes):
-    loaded = params.load(ROOT / "params.yaml")
-    settings = recipe.settings_of(loaded, name)
-    settings |= {key: size for key, size in sizes.items() if key in settings}
+    row = params.row_of(params.load(ROOT / "params.yaml"), name)
+    settings = row.settings | {k: n for k, n in sizes.items() if k in row.settings}
     # Five times the benchmark's lr, so that a few steps are enough.
-    lr = 5 * recipe.training_of(loaded, name).lr
+    training = row.training.model_copy(update={"lr": 5 * row.training.lr})
     return recipe.build_training(
-        recipe.load_architecture(name), n_classes, settings, lr, seed, device
+        recipe.load_architecture(row.net), n_classes, settings, training, seed, device
     )
 
 
@@ -44,15 +44,13 @@ def train(setup, images, labels, epochs, batch_size):
     """Train a recipe in place and return the loss of every epoch."""
     return loop.train(
         setup.model,
-        setup.optimizer,
+        make_step(setup.model, setup.optimizer, setup.loss_fn, setup.penalty),
         images,
         labels,
         epochs=epochs,
         batches=loop.shuffled_batches(
             len(images), batch_size, torch.Generator().manual_seed(0)
         ),
-        loss_fn=setup.loss_fn,
-        penalty=setup.penalty,
     )
 
 

@@ -130,9 +130,9 @@ def test_in_a_subfolder_and_with_unusual_names(tmp_path, monkeypatch):
 
 
 def test_results_of_a_removed_net_are_ignored(repository):
-    Path("params.yaml").write_text("architectures: {baseline: {}, res: {}, depth: {}}")
+    Path("params.yaml").write_text("rows: {baseline: {}, res: {}, depth: {}}")
     commit(repository)
-    Path("params.yaml").write_text("architectures: {baseline: {}, res: {}}")
+    Path("params.yaml").write_text("rows: {baseline: {}, res: {}}")
     words, _ = said()
     assert words.pop("depth") == "removed"
     assert set(words.values()) == {"none: same predictions"}

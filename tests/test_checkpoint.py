@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-import architectures
-from benchmark import params
+from benchmark import params, pool
 from benchmark.data.dataset import CIFAR2
-from benchmark.running import checkpoint
+from benchmark.running import finished
 from benchmark.training import cell as cell_module
-from benchmark.training.cell import cells, train_cell
+from benchmark.training import plan
+from benchmark.training.cell import complete, fit, train_cell
+from benchmark.training.plan import cells
 from tests.conftest import ARCHITECTURES, ROOT, RunsCode, edit_params
 
 EPOCHS = 4
@@ -41,24 +43,28 @@ def train(cell, interrupt_after=None):
     """Train; return the result, or None if it was interrupted, and the epochs trained."""
     epochs = []
 
-    def progress(*_, **__):
-        def on_epoch_end(epoch, loss):
-            epochs.append(epoch)
-            if epoch == interrupt_after:
-                raise InterruptError
+    def progress(epoch, loss):
+        epochs.append(epoch)
+        if epoch == interrupt_after:
+            raise InterruptError
 
-        return on_epoch_end
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cell_module, "fit", partial(fit, progress=progress))
+        try:
+            result = train_cell(cell)
+        except InterruptError:
+            return None, epochs
+    return result, epochs
 
-    try:
-        return train_cell(cell, progress), epochs
-    except InterruptError:
-        return None, epochs
+
+def checkpoint_of(cell):
+    return cell.stem.with_suffix(finished.CHECKPOINT)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_interrupted_after_any_epoch_it_ends_the_same(name, small_cells):
     cell = small_cells(name)[1]
-    whole, _ = train(dataclasses.replace(cell, checkpoint=None))
+    whole, _ = train(dataclasses.replace(cell, stem=None))
     assert len(whole["losses"]) == len(whole["val_accuracies"]) == EPOCHS
     for last in range(1, EPOCHS + 1):
         assert train(cell, interrupt_after=last) == (None, [last])  # no epoch is repeated
@@ -77,10 +83,10 @@ def momentum(parameters, lr):
 def test_a_schedule_and_momentum_are_resumed_too(small_cells):
     cell = small_cells("dropout")[0]
     architecture = dataclasses.replace(
-        cell.architecture, optimizer=momentum, schedule=schedule
+        complete(cell)[0], optimizer=momentum, schedule=schedule
     )
     cell = dataclasses.replace(cell, architecture=architecture)
-    whole, _ = train(dataclasses.replace(cell, checkpoint=None))
+    whole, _ = train(dataclasses.replace(cell, stem=None))
     train(cell, interrupt_after=2)
     assert train(cell) == (whole, [3, 4])
 
@@ -94,13 +100,18 @@ CHANGES = {
     "train.batch_size": 8,
     "train.threads": 2,
     "train.precision": "bf16",
-    "architectures.dropout.p": 0.5,
-    "architectures.dropout.lr": 0.02,
+    "train.momentum": 0.5,
+    "train.l1_lambda": 0.5,
+    "train.flip": True,
+    "train.split": "folds",
+    "data.holdout": 0.5,
+    "rows.dropout.p": 0.5,
+    "rows.dropout.lr": 0.02,
 }
 
 
 def paths_of(name):
-    return [cell.checkpoint for cell in cells(params.load(), name)]
+    return [cell.stem for cell in cells(params.load(), name)]
 
 
 @pytest.mark.parametrize("key", CHANGES)
@@ -140,14 +151,11 @@ def test_other_code_is_never_resumed(small_data, monkeypatch, file, is_another):
     for package in ("benchmark/training", "benchmark/data"):
         shutil.copytree(ROOT / package, small_data / package)
     code = (small_data / "benchmark/training", small_data / "benchmark/data/dataset.py")
-    monkeypatch.setattr(cell_module, "CODE", code)
-    monkeypatch.setattr(architectures, "__path__", [str(small_data / "architectures")])
-    monkeypatch.delitem(sys.modules, "architectures.dropout", raising=False)
+    monkeypatch.setattr(plan, "CODE", code)
     before = paths_of("dropout")
     with (small_data / file).open("a") as edited:
         edited.write("\n# edited\n")
     assert (paths_of("dropout") != before) == is_another
-    monkeypatch.delitem(sys.modules, "architectures.dropout")
 
 
 def with_digest(content):
@@ -176,10 +184,11 @@ def damages():
 def test_a_damaged_checkpoint_is_not_resumed(small_cells, capsys, damage):
     cell = small_cells("baseline")[0]
     whole, _ = train(cell)
-    cell.checkpoint.write_bytes(damages()[damage](cell.checkpoint.read_bytes()))
+    path = checkpoint_of(cell)
+    path.write_bytes(damages()[damage](path.read_bytes()))
     assert train(cell) == (whole, [1, 2, 3, 4])
     said = capsys.readouterr().err.strip()
-    assert said == f"{cell.checkpoint} is damaged, so training starts over"
+    assert said == f"{path} is damaged, so training starts over"
     assert not Path("it-ran").exists()
 
 
@@ -211,7 +220,7 @@ with checkpoint.locked(Path(sys.argv[1]), "it"):
 def hold(cell):
     """A process that has, or waits for, the cell's lock."""
     return subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(cell.checkpoint)],
+        [sys.executable, "-c", HOLD, str(cell.stem)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -234,13 +243,42 @@ def test_one_process_at_a_time(small_cells):
     train(cell)
 
 
-def test_only_finished_checkpoints_are_deleted(small_cells):
+def names_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_finished_cell_takes_the_place_of_its_checkpoint(small_cells):
     done, not_done = small_cells("baseline")
-    train(done)
     train(not_done, interrupt_after=2)
-    checkpoint.discard([done.checkpoint, None])
-    left = {path.name for path in done.checkpoint.parent.iterdir()}
-    assert left == {not_done.checkpoint.name, not_done.checkpoint.with_suffix(".lock").name}
+    [result] = pool.train([done])
+    left = {done.stem.with_suffix(".zip"), checkpoint_of(not_done)}
+    assert names_in(done.stem.parent) == {
+        *(path.name for path in left), not_done.stem.with_suffix(".lock").name
+    }  # fmt: skip
+    assert plan.result_of(done) == result
+    assert plan.result_of(not_done) is None
+
+
+def test_a_cell_that_another_process_finished_is_not_trained(small_cells, monkeypatch):
+    cell = small_cells("baseline")[0]
+    [result] = pool.train([cell])
+    monkeypatch.setattr(cell_module, "fit", None)
+    assert train_cell(cell) == result
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", b"not a zip", None])
+def test_a_damaged_cell_is_trained_again(small_cells, damage):
+    cell = small_cells("baseline")[0]
+    [result] = pool.train([cell])
+    path = cell.stem.with_suffix(finished.FINISHED)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        content[:middle] + b"????" + content[middle + 4 :] if damage is None else damage
+    )
+    assert plan.result_of(cell) is None
+    [again] = pool.train([cell])
+    assert again == result == plan.result_of(cell)
 
 
 @pytest.mark.slow
@@ -249,22 +287,67 @@ def test_locked_checkpoints_are_kept(small_cells):
     train(cell)
     other = hold(cell)
     assert other.stdout.readline() == b"held\n"
-    checkpoint.discard([cell.checkpoint])
-    assert cell.checkpoint.exists()
+    finished.discard_checkpoint(cell.stem)
+    assert checkpoint_of(cell).exists()
     other.kill()
     other.communicate()
-    checkpoint.discard([cell.checkpoint])
-    assert not list(cell.checkpoint.parent.iterdir())
+    finished.discard_checkpoint(cell.stem)
+    assert not list(cell.stem.parent.iterdir())
 
 
-def test_checkpoints_are_deleted_after_a_month(small_cells):
+def test_cells_and_checkpoints_are_deleted_after_a_month(small_cells):
     new, old = small_cells("baseline")
     for cell in (new, old):
         train(cell, interrupt_after=2)
+        result = train_cell(dataclasses.replace(cell, stem=None))
+        finished.write(cell.stem.with_suffix(finished.FINISHED), result)
     month_ago = time.time() - 31 * 24 * 3600
-    os.utime(old.checkpoint, (month_ago, month_ago))
-    checkpoint.discard([])
-    assert new.checkpoint.exists() and not old.checkpoint.exists()
+    for suffix in (finished.FINISHED, finished.CHECKPOINT):
+        os.utime(old.stem.with_suffix(suffix), (month_ago, month_ago))
+    finished.prune()
+    kept = {path.stem for path in new.stem.parent.iterdir() if path.suffix != ".lock"}
+    assert kept == {new.stem.name}
+
+
+def test_a_cell_that_is_used_is_not_old(small_cells):
+    cell = small_cells("baseline")[0]
+    pool.train([cell])
+    path = cell.stem.with_suffix(finished.FINISHED)
+    os.utime(path, (0, 0))
+    pool.train([cell])
+    finished.prune()
+    assert path.exists()
+
+
+def as_on(monkeypatch, processor):
+    """Pretend that this machine has another processor."""
+    monkeypatch.setattr("benchmark.training.environment._processor", lambda: processor)
+
+
+@pytest.mark.parametrize("interrupt_after", [2, None])
+def test_another_processors_results_need_a_flag(small_cells, monkeypatch, interrupt_after):
+    as_on(monkeypatch, "One")
+    if interrupt_after:
+        train(small_cells("baseline")[0], interrupt_after)
+    else:
+        pool.train(small_cells("baseline"))
+    as_on(monkeypatch, "Other")
+    cell = small_cells("baseline")[0]
+    assert plan.result_of(cell) is None
+    assert train(cell, interrupt_after=1) == (None, [1])
+    checkpoint_of(cell).unlink()
+    monkeypatch.setenv(finished.OTHERS, "1")
+    if interrupt_after:
+        result, epochs = train(cell)
+        assert epochs == [3, 4]
+        assert result["environment"]["processor"] == "One / Other"
+        assert result["machine"] == finished.MIXED
+        [result, _] = pool.train(small_cells("baseline"))
+        assert result["environment"]["processor"] == "One / Other"
+        monkeypatch.delenv(finished.OTHERS)
+        assert plan.result_of(cell) is None  # a mixed result needs the flag, too
+    else:
+        assert plan.result_of(cell)["environment"]["processor"] == "One"
 
 
 def test_the_folder_of_checkpoints(small_data, monkeypatch):
@@ -274,7 +357,5 @@ def test_the_folder_of_checkpoints(small_data, monkeypatch):
     assert {str(path.parent) for path in paths_of("baseline")} == {
         "/the/repository/checkpoints"
     }
-    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://elsewhere:1")
-    assert paths_of("baseline") == [None, None]
     monkeypatch.setenv("CHECKPOINTS", "/shared")
     assert {str(path.parent) for path in paths_of("baseline")} == {"/shared"}

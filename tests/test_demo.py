@@ -20,7 +20,7 @@ demo.main()
 def test_the_demo_runs_every_stage_in_a_copy(tmp_path):
     """Run one net, up to the table. test_every_row.py tests the stages that only draw."""
     copy_project(tmp_path)
-    keep_rows(tmp_path / "params.yaml", "architectures", ["baseline"])
+    keep_rows(tmp_path / "params.yaml", "rows", ["baseline"])
     kept = ["download", "filter", "train", "validate", "compare"]
     keep_rows(tmp_path / "dvc.yaml", "stages", kept)
     content = YAML(typ="safe").load(tmp_path / "dvc.yaml")

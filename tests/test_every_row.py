@@ -11,23 +11,26 @@ from benchmark import params
 from benchmark.data import dataset
 from benchmark.reporting import charts
 from benchmark.reporting.comparison import differences_from_baseline
-from benchmark.reporting.results import environment_of, read
+from benchmark.reporting.results import environment_of, read, read_families
 from benchmark.running.repository import copy_project
 from benchmark.training import recipe, scoring
 from stages import compare
 from tests.conftest import (
     ARCHITECTURES,
+    IN_FOLDS,
     ROOT,
     SMALL,
     check_results,
     edit_params,
+    keep_rows,
     modified,
     run,
 )
 
 pytestmark = pytest.mark.slow
 MINE = "of_the_readme"
-NAMES = [*ARCHITECTURES, MINE]
+LABELS = [*ARCHITECTURES, MINE]
+NAMES = [*ARCHITECTURES, MINE, *IN_FOLDS]
 
 
 def readme_example(language: str) -> str:
@@ -42,8 +45,10 @@ def repository(tmp_path_factory):
     copy_project(folder)
     (folder / f"architectures/{MINE}.py").write_text(readme_example("python"))
     with (folder / "params.yaml").open("a") as file:
-        file.write(readme_example("yaml").replace("mine:", f"{MINE}:"))
-    edit_params(folder, SMALL)
+        entry = readme_example("yaml").replace("mine:", f"{MINE}:")
+        file.write(entry.replace("net: mine", f"net: {MINE}"))
+    keep_rows(folder / "params.yaml", "rows", [*ARCHITECTURES, MINE])
+    edit_params(folder, SMALL | {f"rows.{name}": row for name, row in IN_FOLDS.items()})
     run("dvc", "repro", "validate", "export", cwd=folder)
     return folder
 
@@ -53,6 +58,10 @@ def here(repository, monkeypatch):
     monkeypatch.chdir(repository)
     monkeypatch.setattr(architectures, "__path__", [str(repository / "architectures")])
     return repository
+
+
+def families():
+    return read_families(params.load())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,9 +74,8 @@ def test_metrics_and_results_match_the_models(here, name):
 def test_predictions_match_the_models(here, monkeypatch, name):
     loaded = params.load()
     data = dataset.load(loaded.data.mean, loaded.data.std)
-    model = recipe.build_model(
-        recipe.load_architecture(name), 2, recipe.settings_of(loaded, name)
-    )
+    row = params.row_of(loaded, name)
+    model = recipe.build_model(recipe.load_architecture(row.net), 2, row.settings)
     predictions = pd.read_csv(f"results/{name}/predictions.csv")
     seeds = pd.read_csv(f"results/{name}/seeds.csv", index_col="seed")
     assert predictions["label"].tolist() == data.val_labels.tolist()
@@ -84,31 +92,35 @@ def test_predictions_match_the_models(here, monkeypatch, name):
 def test_the_net_is_in_tables_charts_and_report(here):
     run("dvc", "repro", cwd=here)
     assert modified(here) == set()
-    assert not list(here.glob("checkpoints/*"))
-    for name in NAMES:
+    kinds = {path.suffix for path in here.glob("checkpoints/*")}
+    assert kinds == {".zip"}  # finished cells
+    for name in LABELS:
         assert f"| {name} |" in (here / "plots/results.md").read_text("utf-8")
         assert f"| {name} |" in (here / "plots/pairs.md").read_text("utf-8")
         assert f'<th scope="row">{name}</th>' in (here / "plots/report.html").read_text()
-    panels = charts.loss_curves(read(NAMES)).axes
-    assert [axes.get_title(loc="left") for axes in panels] == NAMES
+    chapter, annealed = families()
+    panels = charts.loss_curves([chapter, annealed]).axes
+    assert [axes.get_title(loc="left") for axes in panels] == LABELS
     for axes in panels:
-        in_colour = [line for line in axes.lines if line.get_color() == charts.TEST_COLOUR]
-        assert len(in_colour) == 2
-        assert len(axes.lines) == 2 + len(NAMES)
+        colours = [line.get_color() for line in axes.lines if len(line.get_xdata())]
+        assert colours.count(charts.RECIPE_COLOURS[0]) == 2
+        in_folds = f"{axes.get_title(loc='left')}_annealed" in IN_FOLDS
+        assert colours.count(charts.RECIPE_COLOURS[1]) == (4 if in_folds else 0)
 
 
 def test_a_bar_at_chance_shows(here):
-    axes = charts.accuracy_comparison(read(NAMES)).axes[0]
+    axes = charts.accuracy_comparison(families()[0]).axes[0]
     assert axes.get_ylim()[0] == 0
     assert axes.get_legend()._get_loc() == axes.get_legend().codes["lower right"]
     assert all(label.get_rotation() for label in axes.get_xticklabels())
-    assert len([bar for bar in axes.patches if bar.get_height() > 0]) > len(NAMES)
+    assert len([bar for bar in axes.patches if bar.get_height() > 0]) > len(LABELS)
 
 
 def test_only_architectures_of_params_are_compared(here):
-    results = read(["baseline", "res"])
+    loaded = params.load()
+    results = read([params.row_of(loaded, name) for name in ("baseline", "res")])
     assert results.names == ["baseline", "res"]
-    table = compare.results_table(results, differences_from_baseline(results))
+    table = compare.results_table([results], [differences_from_baseline(results)])
     assert "| res |" in table and "| width |" not in table
 
 

@@ -12,8 +12,9 @@ from torch import nn
 from benchmark import params
 from benchmark.data import dataset
 from benchmark.training import recipe, state_dict
-from benchmark.training.cell import Cell, train_cell
+from benchmark.training.cell import train_cell, with_training
 from benchmark.training.loop import shuffled_batches
+from benchmark.training.plan import Cell
 from studies.speed.variants import pool_last
 from tests.conftest import ARCHITECTURES, ROOT
 
@@ -24,8 +25,9 @@ N_IMAGES, BATCH_SIZE = 200, 64
 def cell_of(name, **changes):
     loaded = params.load(ROOT / "params.yaml")
     generator = torch.Generator().manual_seed(0)
+    row = params.row_of(loaded, name)
     sizes = {"n_chans": 16, "n_blocks": 3}
-    settings = recipe.settings_of(loaded, name)
+    sizes = {key: size for key, size in sizes.items() if key in row.settings}
     data = dataset.Dataset(
         ["airplane", "bird"],
         torch.randint(256, (N_IMAGES, 3, 32, 32), generator=generator, dtype=torch.uint8),
@@ -35,22 +37,18 @@ def cell_of(name, **changes):
         loaded.data.mean,
         loaded.data.std,
     )
-    cell = Cell(
-        recipe.load_architecture(name),
-        settings | {key: n for key, n in sizes.items() if key in settings},
-        seed=1,
-        training=recipe.training_of(loaded, name),
-        data=data,
-    )
+    row = replace(row, settings=row.settings | sizes)
+    architecture = recipe.load_architecture(row.net)
+    cell = Cell(row, 1, data.mean, data.std, architecture=architecture, data=data)
     # A small lr, so that rounding differences stay small.
     usual = {"epochs": 1, "batch_size": BATCH_SIZE, "lr": 0.003}
-    return cell.with_training(**usual | changes)
+    return with_training(cell, **usual | changes)
 
 
 def plainly(cell, rewrite=pool_last):
     """Train one epoch: default memory layout, pooling last as in the book, unfused SGD."""
     setup = recipe.build_training(
-        cell.architecture, 2, cell.settings, cell.training.lr, cell.seed
+        cell.architecture, 2, cell.row.settings, cell.row.training, cell.seed
     )
     model = rewrite(setup.model)
     for group in setup.optimizer.param_groups:
@@ -58,7 +56,7 @@ def plainly(cell, rewrite=pool_last):
     images = cell.data.normalized(cell.data.train_images)
     losses = []
     order = torch.Generator().manual_seed(cell.seed)
-    for batch in shuffled_batches(len(images), cell.training.batch_size, order)():
+    for batch in shuffled_batches(len(images), cell.row.training.batch_size, order)():
         loss = setup.loss_fn(model(images[batch]), cell.data.train_labels[batch])
         losses.append(loss.item())
         setup.optimizer.zero_grad()
@@ -80,7 +78,7 @@ def test_the_same_loss_and_weights_up_to_rounding(name):
     expected, weights = plainly(cell)
     trained = train_cell(cell)
     assert trained["losses"] == pytest.approx([expected], abs=2e-6, rel=1e-6)
-    setup = recipe.build_model(cell.architecture, 2, cell.settings)
+    setup = recipe.build_model(cell.architecture, 2, cell.row.settings)
     state_dict.load(setup, trained["model"], Path(name))
     for key, value in setup.state_dict().items():
         torch.testing.assert_close(value, weights[key], rtol=1e-4, atol=1e-5)

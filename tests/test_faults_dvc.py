@@ -108,7 +108,7 @@ def test_two_runs_at_once(retrained):
         run("dvc", "repro", "--force", "--single-item", name, cwd=retrained)
     assert [path.read_bytes() for path in made] == contents
     assert not [s for s in modified(retrained) if s.endswith("@baseline")]
-    assert not list((retrained / "checkpoints").glob("*"))
+    assert not list((retrained / "checkpoints").glob("*.pt"))
 
 
 @pytest.mark.skipif(not NAMESPACES, reason="no user namespaces here")
@@ -122,6 +122,4 @@ def test_trained_models_survive_a_full_cache(retrained):
     )  # fmt: skip
     assert "ERROR" in printed and "No space left on device" in printed
     again = run("dvc", "repro", "validate@baseline", cwd=retrained)
-    for seed in (0, 1):
-        assert f"baseline seed {seed}: resumes after epoch 4/4" in again
-    assert not list((retrained / "checkpoints").glob("*"))
+    assert "training run" not in again

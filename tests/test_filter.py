@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from torchvision import transforms
+from torchvision import datasets, transforms
 
 from benchmark.data import cifar10, dataset
 from benchmark.running import errors
@@ -104,3 +104,15 @@ def test_normalization_is_bitwise_equal_to_torchvisions():
     expected = torch.stack([transform(image) for image in pixels])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     assert torch.equal(dataset.normalize(images, mean, std), expected)
+
+
+def test_the_constants_are_torchvisions():
+    assert datasets.CIFAR10.url == cifar10.URL
+    assert cifar10.FOLDER.name == datasets.CIFAR10.base_folder
+    assert [name for name, _ in datasets.CIFAR10.train_list] == cifar10.TRAIN_FILES
+    assert [name for name, _ in datasets.CIFAR10.test_list] == cifar10.VAL_FILES
+    assert {
+        **dict(datasets.CIFAR10.train_list),
+        **dict(datasets.CIFAR10.test_list),
+        cifar10.META_FILE: datasets.CIFAR10.meta["md5"],
+    } == cifar10.OFFICIAL_MD5

@@ -9,7 +9,7 @@ from studies.kills import __main__ as kills
 from studies.kills.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
-EPOCHS = 20
+EPOCHS = 40
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,8 @@ def test_a_stage_is_interrupted(pipeline, undisturbed, monkeypatch):
 
 def test_kills_change_no_result(pipeline, undisturbed):
     durations, expected = undisturbed
-    seconds = 0.8 * durations["train@dropout"]
+    # The first run may have been slower, with other tests beside it.
+    seconds = 0.5 * durations["train@dropout"]
     hits, _ = pipeline.run({"train@dropout": ("dvc", seconds)})
     assert hits == [("train@dropout", "dvc")]
     assert pipeline.state() == expected

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from architectures import batch_norm, l2_reg
+from architectures import batch_norm, sequential
 from benchmark.running.errors import UserError
 from benchmark.training import recipe, scoring
 from benchmark.training.loop import train
+from benchmark.training.step import make_step
 from notebook import defects, report, rows
 from notebook import train as notebook_train
-from tests.conftest import ARCHITECTURES, ROOT, SMALL_NET, YAML_SAFE
+from tests.conftest import ARCHITECTURES, COMMITTED, ROOT, SMALL_NET, YAML_SAFE
 
 ROWS = YAML_SAFE.load(ROOT / "notebook/params.yaml")["rows"]
 IMAGES = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -20,13 +21,12 @@ LABELS = torch.arange(20) % 2
 
 
 def trained(architecture, epochs=2, lr=0.1):
-    setup = recipe.build_training(architecture, 2, SMALL_NET, lr, seed=0)
+    training = COMMITTED.train.model_copy(update={"lr": lr})
+    setup = recipe.build_training(architecture, 2, SMALL_NET, training, seed=0)
     before = dict(defects.named_bytes(setup.model))
     batches = defects.fixed_order(20, 5, torch.Generator(), torch.device("cpu"))
-    losses = train(
-        setup.model, setup.optimizer, IMAGES, LABELS, epochs=epochs, batches=batches,
-        loss_fn=setup.loss_fn, penalty=setup.penalty,
-    )  # fmt: skip
+    step = make_step(setup.model, setup.optimizer, setup.loss_fn, setup.penalty)
+    losses = train(setup.model, step, IMAGES, LABELS, epochs=epochs, batches=batches)
     return setup, before, losses
 
 
@@ -95,7 +95,7 @@ def test_scoring_in_train_mode_uses_dropout():
 
 
 def test_the_message_without_flatten():
-    message = defects.without_flatten(l2_reg.Net(2).layers, torch.zeros(1, 3, 32, 32))
+    message = defects.without_flatten(sequential.Net(2).layers, torch.zeros(1, 3, 32, 32))
     assert message.endswith("mat1 and mat2 shapes cannot be multiplied (64x8 and 512x32)")
     assert defects.without_flatten(nn.Sequential(nn.Identity()), torch.zeros(1)) == ""
 
@@ -115,24 +115,21 @@ def test_an_interrupted_row_is_resumed(notebook_cells, monkeypatch):
     class KilledError(Exception):
         pass
 
-    def progress(*_, done, **__):
-        def on_epoch_end(epoch, loss):
-            if epoch == 2 and done == 0:
-                raise KilledError
-
-        seen.append(done)
-        return on_epoch_end
+    def progress(epoch, loss):
+        seen.append(epoch)
+        if seen == [1, 2]:
+            raise KilledError
 
     seen = []
     [cell, _], row = notebook_cells("dropout")
     expected = notebook_train.train_row(cell, row)
-    cell.checkpoint.unlink()
+    cell.stem.with_suffix(".pt").unlink()
     fit = partial(notebook_train.fit, progress=progress)
     monkeypatch.setattr(notebook_train, "fit", fit)
     with pytest.raises(KilledError):
         notebook_train.train_row(cell, row)
     assert notebook_train.train_row(cell, row) == expected
-    assert seen == [0, 2]
+    assert seen == [1, 2, 3]
 
 
 def test_a_loss_that_is_not_finite_is_one_line(notebook_cells):

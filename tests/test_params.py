@@ -8,16 +8,16 @@ import torch
 
 from benchmark import check, params
 from benchmark.running import errors
-from benchmark.training import recipe
-from tests.conftest import ARCHITECTURES, ROOT, YAML_SAFE, edit_params, run
+from tests.conftest import ROOT, ROWS, YAML_SAFE, edit_params, run
 
 STAGES = list(YAML_SAFE.load(ROOT / "dvc.yaml")["stages"])
 
 
 def load_and_check():
-    check.check_nets(params.load())
+    check.check_rows(params.load())
 
 
+ROW = {"net": "baseline", "recipe": "train", "sized_by": "data.classes"}
 WRONG = [
     ("train.lr", 0, "0 is not allowed: .*greater than 0"),
     ("train.lr", float("nan"), "nan is not allowed: .*finite"),
@@ -31,11 +31,17 @@ WRONG = [
     ("data.source", "mnist", "'mnist' .*'cifar10' or 'synthetic'"),
     ("data.classes", ["bird"], ".*at least 2"),
     ("data.classes", ["bird", "bird"], ".*only once"),
-    ("extra", 1, "unknown; the allowed keys are data, model, train, architectures"),
-    ("architectures.kite", {"sized_by": "model"}, "there is no .*res"),
-    ("architectures.dropout.p", 1, "1 .*less than 1"),
-    ("architectures.dropout.p", "half", "'half' .*a finite number"),
-    ("architectures.dropout.q", 0.1, "unknown; the allowed keys are sized_by, p, lr"),
+    ("extra", 1, "unknown; the allowed keys are data, model, train, rows, and recipes"),
+    ("nets", {"n_chans": 32}, "unknown; the allowed keys are data, model, train, rows"),
+    ("annealed.speed", 1, "unknown; the allowed keys are lr, epochs, batch_size"),
+    ("annealed.schedule", "sine", "'sine' .*'constant', 'linear' or 'cosine'"),
+    ("annealed.split", "half", "'half' .*'official' or 'folds'"),
+    ("rows.my-net", ROW, "not a Python name"),
+    ("rows.baseline.epochs", "many", "'many' is not allowed: .*integer"),
+    ("rows.baseline.n_blocks", 3, "unknown; .*takes no settings"),
+    ("rows.dropout.p", 1, "1 .*less than 1"),
+    ("rows.dropout.p", "half", "'half' .*number"),
+    ("rows.dropout.q", 0.1, "unknown; the allowed keys are net, recipe, sized_by, n_chans"),
 ]
 ELSEWHERE = [
     ({"data.classes": ["airplane", "kite"]}, "data.classes.1: 'kite' .*'airplane'"),
@@ -45,10 +51,18 @@ ELSEWHERE = [
         {"data.source": "synthetic", "data.classes": ["cat", "dog"]},
         "only airplane and bird",
     ),
-    ({"architectures.width": {}}, "architectures.width.sized_by: missing"),
-    ({"architectures.width.sized_by": "model"}, "width.sized_by: .*write model.n_chans"),
-    ({"architectures.l2_reg": {"sized_by": "data.classes"}}, "l2_reg.l2_lambda: missing"),
-    ({"architectures": {}}, "baseline is missing"),
+    ({"rows.width": {}}, "rows.width.net: missing"),
+    ({"rows.width.sized_by": "model"}, "width.sized_by: .*write model.n_chans"),
+    ({"rows": {}}, "baseline is missing"),
+    ({"mine": {"lr": 0.1}}, "mine.epochs: missing"),
+    ({"rows.baseline.averaged_epochs": 101}, "rows.baseline: averaged_epochs is 101, but"),
+    ({"annealed.momentum": 0}, "annealed: nesterov needs a momentum"),
+    ({"rows.kite": ROW | {"net": "kite"}}, "rows.kite.net: there is no .*res"),
+    ({"rows.kite": ROW | {"recipe": "fast"}}, "recipe: 'fast' .* choose one of train, ann"),
+    ({"rows.kite": ROW | {"net": "width"}}, "kite.sized_by: .*write model.n_chans"),
+    ({"rows.baseline.flip": [1]}, "rows.baseline.flip: .1. is not allowed: .*number, true"),
+    ({"train.label_smoothing": 0.1}, "rows.first: label_smoothing: 0.1 has no effect"),
+    ({"rows.first.label_smoothing": 0.1}, "0.1 has no effect, because .*first.py has its"),
 ]
 
 
@@ -66,7 +80,7 @@ def test_a_wrong_value_is_one_line_with_its_key(workplace, changes, message):
     assert "\n" not in str(raised.value)
 
 
-SECTIONS = [params.Params, params.Data, params.Synthetic, params.Model, params.Train]
+SECTIONS = [params.Data, params.Synthetic, params.Model, params.Train, params.Recipe]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -99,7 +113,9 @@ def test_every_stage_checks_the_params_before_any_work(workplace, stage):
 @pytest.mark.slow
 def test_check_builds_every_net(workplace):
     printed = run("python", "-m", "scripts.check", cwd=workplace, PYTHONPATH=str(ROOT))
-    assert printed == f"params.yaml: {len(ARCHITECTURES)} nets, no problems found\n"
+    *notes, last = printed.splitlines()
+    assert last == f"params.yaml: {len(ROWS)} rows, no problems found"
+    assert notes[0].startswith("first: architectures/first.py has its own loss (instead of")
 
 
 @pytest.mark.slow
@@ -110,7 +126,7 @@ def test_check_reports_a_broken_net(workplace):
         "    def __init__(self, n_classes: int):\n"
         "        super().__init__(nn.Conv2d(3, 8, 3), nn.Linear(5, n_classes))\n"
     )
-    edit_params(workplace, {"architectures.mine": {"sized_by": "data.classes"}})
+    edit_params(workplace, {"rows.mine": ROW | {"net": "mine"}})
     printed = run(
         *["python", "-m", "scripts.check"],
         cwd=workplace, check=False, PYTHONPATH=f"{workplace}:{ROOT}",
@@ -119,12 +135,22 @@ def test_check_reports_a_broken_net(workplace):
     assert len(printed.splitlines()) == 1
 
 
-def test_an_entry_overrides_train(workplace):
-    edit_params(workplace, {"architectures.res_deep.epochs": 7})
+def test_a_row_is_a_net_a_recipe_and_its_own_values(workplace):
+    shallow = ROW | {"net": "res_deep", "sized_by": "model", "recipe": "annealed"}
+    changes = {"rows.res_deep.epochs": 7, "rows.dropout.p": 0.1, "train.threads": 2}
+    edit_params(
+        workplace, changes | {"rows.two_annealed": shallow | {"n_blocks": 2, "seeds": 3}}
+    )
     loaded = params.load()
-    deep, wide = (recipe.training_of(loaded, name) for name in ("res_deep", "width"))
-    assert (deep.lr, deep.epochs) == (0.003, 7)
-    assert (wide.lr, wide.epochs) == (0.01, 100)
-    assert recipe.settings_of(loaded, "res_deep") == {"n_chans": 32, "n_blocks": 10}
-    assert recipe.settings_of(loaded, "dropout") == {"n_chans": 32, "p": 0.4}
-    assert recipe.settings_of(loaded, "baseline") == {}
+    deep, wide, drops, two = (
+        params.row_of(loaded, name)
+        for name in ("res_deep", "width", "dropout", "two_annealed")
+    )
+    assert (deep.training.lr, deep.training.epochs) == (0.003, 7)
+    assert (wide.training.lr, wide.training.epochs) == (0.01, 100)
+    assert deep.settings == {"n_chans": 32, "n_blocks": 10}
+    assert drops.settings == {"n_chans": 32, "p": 0.1}
+    assert two.settings == {"n_chans": 32, "n_blocks": 2}
+    assert (two.training.lr, two.training.seeds, two.training.threads) == (0.02, 3, 2)
+    assert two.label == "two" and two.family == ("annealed", "folds")
+    assert deep.family == wide.family == ("train", "official")

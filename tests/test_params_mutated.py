@@ -10,7 +10,6 @@ from ruamel.yaml import YAML
 
 from benchmark import check, params
 from benchmark.running import errors
-from benchmark.training import recipe
 from tests.conftest import ROOT, YAML_SAFE, edit_params, run
 
 COMMITTED = YAML_SAFE.load(ROOT / "params.yaml")
@@ -101,21 +100,21 @@ def test_mutated_params_are_valid_or_one_line(workplace, mutation):
     write(content)
     try:
         loaded = params.load()
-        check.check_nets(loaded)
+        check.check_rows(loaded)
     except errors.UserError as error:
         said = str(error)
         assert said.startswith("params.yaml: ") and len(said.splitlines()) == 1
         assert any(named_in(said, path) for path in touched), (said, touched)
         return
-    for name in loaded.architectures:
-        recipe.training_of(loaded, name)
+    for name in loaded.rows:
+        params.row_of(loaded, name)
 
 
 # Errors that stages report when DVC runs them. Only the net's file can detect the last one.
 THROUGH_DVC = [
     ("train.seeds", None),
     ("data.classes", ["bird"]),
-    ("architectures.l2_reg.l2_lambda", -1),
+    ("rows.l2_reg.l2_lambda", -1),
 ]
 
 

@@ -4,15 +4,16 @@ import pandas as pd
 import pytest
 
 from benchmark import params
-from benchmark.training.cell import cells
+from benchmark.training.cell import with_training
+from benchmark.training.plan import cells
 from studies import portability
 
 
 @pytest.mark.slow
 def test_a_variant_is_used(small_data):
-    cell = cells(params.load(), "baseline")[0].with_training(epochs=1)
+    cell = with_training(cells(params.load(), "baseline")[0], epochs=1)
     usual = portability.train_as(portability.VARIANTS[portability.USUAL], cell)
-    slower = portability.Variant(training={"lr": cell.training.lr / 2})
+    slower = portability.Variant(training={"lr": cell.row.training.lr / 2})
     other = portability.train_as(slower, cell)
     row = portability.compare(cell, "half as fast", 1, usual, other)
     assert 0 < row["weight"] < 0.1

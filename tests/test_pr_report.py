@@ -5,7 +5,7 @@ from ruamel.yaml import YAML
 
 from benchmark.running.errors import UserError
 from scripts import pr_report
-from tests.conftest import FEW, commit, edit, edit_params, run
+from tests.conftest import FEW, SMALL_ROWS, commit, edit, edit_params, run
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,8 @@ def say(base="main"):
 def test_nothing_changed(branch):
     text = say()
     assert (
-        f"**No accuracy changes**: all {len(FEW)} nets give the same predictions." in text
+        f"**No accuracy changes**: all {len(SMALL_ROWS)} nets give the same predictions."
+        in text
     )
     assert "The results match this code" in text
     assert "<details>" not in text and "Pictures" not in text
@@ -65,11 +66,11 @@ def test_renamed_code_is_changed_code(branch):
 def test_a_removed_net_is_reported(branch):
     path = branch / "params.yaml"
     content = YAML().load(path)
-    del content["architectures"]["dropout"]
+    del content["rows"]["dropout"]
     YAML().dump(content, path)
     text = say()
     assert "| dropout |" in text and "| removed |" in text
-    assert f"The other {len(FEW) - 1} give the same predictions" in text
+    assert f"The other {len(SMALL_ROWS) - 1} give the same predictions" in text
 
 
 def test_the_notebook_and_the_environment_are_code_too(branch):
@@ -107,7 +108,7 @@ def test_pictures_are_linked_on_github(branch, monkeypatch):
 
 
 def test_more_seeds_are_reported(branch):
-    for path in branch.glob("results/*/predictions.csv"):
+    for path in (branch / f"results/{name}/predictions.csv" for name in FEW):
         lines = path.read_text().splitlines()
         more = [f"{line},{'seed_2' if i == 0 else '1'}" for i, line in enumerate(lines)]
         path.write_text("\n".join([*more, ""]))

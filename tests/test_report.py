@@ -20,7 +20,15 @@ from benchmark.running.errors import UserError
 from benchmark.stats.significance import format_percent
 from benchmark.training import recipe
 from stages import convolve, describe, report
-from tests.conftest import ARCHITECTURES, FEW, ROOT, YAML_SAFE, edit_params, run
+from tests.conftest import (
+    ARCHITECTURES,
+    FEW,
+    ROOT,
+    YAML_SAFE,
+    edit_params,
+    keep_rows,
+    run,
+)
 from tests.test_architectures import build_training
 from tests.test_compare import results_of
 
@@ -62,7 +70,8 @@ def test_costs_match_a_count_by_hand(name):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_costs_belong_to_the_trained_net(name):
     loaded = params.load(ROOT / "params.yaml")
-    found = cost_of(recipe.load_architecture(name), 2, recipe.settings_of(loaded, name))
+    row = params.row_of(loaded, name)
+    found = cost_of(recipe.load_architecture(row.net), 2, row.settings)
     assert found.parameters == recipe.n_parameters(build_training(name).model)
     assert found.multiply_adds > 10_000
 
@@ -113,12 +122,12 @@ def test_a_net_with_data_dependent_control_flow_can_be_counted():
 
 def test_the_confusion_matches_the_predictions():
     results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=2)
-    table = tables.confusion(results, ["airplane", "bird"])
+    table = tables.confusion([results], ["airplane", "bird"])
     right = table["actual"] == table["predicted"]
     for name in ("baseline", "better"):
         each = results.predictions[name]
         expected = (each["seed_0"] == each["label"]).mean()
-        assert right[table["architecture"] == name].mean() == pytest.approx(expected)
+        assert right[table["row"] == name].mean() == pytest.approx(expected)
 
 
 def test_names_do_not_overlap():
@@ -162,7 +171,7 @@ def all_wrong_on_the_first_image(path):
 
 @pytest.mark.slow
 def test_pictures_with_real_images_stay_out_of_git(scratch):
-    for path in scratch.glob("results/*/predictions.csv"):
+    for path in (scratch / f"results/{name}/predictions.csv" for name in FEW):
         all_wrong_on_the_first_image(path)
     for stage in ("convolve", "report"):
         run("python", "-m", f"stages.{stage}", "--real-images", cwd=scratch)
@@ -199,7 +208,8 @@ def test_real_images_of_other_data_are_refused(scratch, monkeypatch, stage):
 
 @pytest.mark.slow
 def test_with_one_seed_the_report_shows_no_differences(scratch, monkeypatch):
-    for path in scratch.glob("results/*/predictions.csv"):
+    keep_rows(scratch / "params.yaml", "rows", FEW)
+    for path in (scratch / f"results/{name}/predictions.csv" for name in FEW):
         lines = path.read_text().splitlines()
         path.write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
     for path in scratch.glob("results/*/seeds.csv"):
@@ -260,7 +270,7 @@ def test_the_model_card_matches_the_metrics(small_run, monkeypatch):
     monkeypatch.chdir(small_run)
     text = describe.CARD.read_text("utf-8")
     assert "Generated images, not photographs" in text
-    results = read(FEW)
+    results = read([params.row_of(params.load(), name) for name in FEW])
     first = results.seeds["baseline"]["val_accuracy"][0]
     assert f"| {format_percent(first)} |" in text
 
@@ -280,7 +290,7 @@ def test_the_committed_model_card_matches_the_metrics():
 
 @pytest.mark.slow
 def test_the_model_card_follows_the_recipe(scratch, monkeypatch):
-    edit_params(scratch, {"architectures.baseline.lr": 0.123})
+    edit_params(scratch, {"rows.baseline.lr": 0.123})
     monkeypatch.chdir(scratch)
     describe.main()
     assert "learning rate 0.123" in describe.CARD.read_text("utf-8")

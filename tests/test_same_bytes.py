@@ -30,7 +30,7 @@ def base(tmp_path_factory):
     """A repository of two rows and one of the notebook's, with all their results."""
     folder = tmp_path_factory.mktemp("base") / "run"
     copy_project(folder)
-    keep_rows(folder / "params.yaml", "architectures", ["baseline", "dropout"])
+    keep_rows(folder / "params.yaml", "rows", ["baseline", "dropout"])
     keep_rows(folder / "notebook/params.yaml", "rows", ["dropout"])
     # Two batches of 64, so that a step affects the loss.
     edit_params(folder, SMALL | {"data.synthetic.train_images": 100})
@@ -81,7 +81,7 @@ def test_a_stage_that_differs_is_named(changed):
 
 def test_all_stages_that_differ_are_named(changed):
     twice = "optimizer.step(), optimizer.step()"
-    edit(changed / "benchmark/training/loop.py", "optimizer.step()", twice)
+    edit(changed / "benchmark/training/step.py", "optimizer.step()", twice)
     printed = same_bytes(changed).splitlines()[-1]
     for name in NEEDS_DATA - {"download", "filter"}:
         assert f"{name} (" in printed

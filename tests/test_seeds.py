@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmark.params import load
-from benchmark.training.cell import cells, train_cell
+from benchmark.training.cell import train_cell
+from benchmark.training.plan import cells
 from tests.conftest import ROOT, edit_params, run
 
 
@@ -31,8 +32,8 @@ def test_the_same_bytes_for_any_number_of_seeds_and_processes(small_data):
     printed, side_by_side = train_all(small_data, "dropout", seeds=2, processes=2)
     assert side_by_side == {name: in_turn[name] for name in ("seed-0.pt", "seed-1.pt")}
     assert len(set(in_turn.values())) == 3
-    for seed in (0, 1):
-        assert f"dropout seed {seed}: epoch 2/2, loss " in printed
+    assert "2 training runs, 2 at a time: about " in printed
+    assert "2 of 2 training runs done" in printed
     curve = (small_data / "models/dropout/loss_curve.csv").read_text().splitlines()
     assert curve[0] == "seed,epoch,loss,val_accuracy"
     assert [line.rsplit(",", 2)[0] for line in curve[1:]] == ["0,1", "0,2", "1,1", "1,2"]
@@ -104,11 +105,11 @@ def weights(name: str, changes: dict[str, object]) -> bytes:
     ("name", "key"), [("l1_reg", "l1_lambda"), ("l2_reg", "l2_lambda")]
 )
 def test_the_penalty_reaches_the_training(small_data, name, key):
-    without = weights(name, {f"architectures.{name}.{key}": 0.0})
-    assert weights(name, {f"architectures.{name}.{key}": 0.1}) != without
+    without = weights(name, {f"rows.{name}.{key}": 0.0})
+    assert weights(name, {f"rows.{name}.{key}": 0.1}) != without
 
 
 def test_an_overridden_lr_reaches_the_training(small_data):
     plain = weights("res", {"train.lr": 0.02})
-    assert weights("res", {"train.lr": 0.05, "architectures.res.lr": 0.02}) == plain
-    assert weights("res", {"architectures.res.lr": 0.05}) != plain
+    assert weights("res", {"train.lr": 0.05, "rows.res.lr": 0.02}) == plain
+    assert weights("res", {"rows.res.lr": 0.05}) != plain

@@ -8,7 +8,7 @@ import pytest
 from benchmark import params
 from benchmark.reporting.figures import png
 from studies.speed import __main__ as speed
-from tests.conftest import ROOT
+from tests.conftest import ARCHITECTURES, ROOT
 
 
 def rates_of(notebook, pipeline):
@@ -41,7 +41,7 @@ def test_the_page(workplace):
 
 
 def test_the_time_of_the_whole_benchmark(workplace):
-    names = params.load().architectures
+    names = ARCHITECTURES
     text = speed.page(measured({name: rates_of([1000], [10_000]) for name in names}))
     # 100 epochs of 10,000 images at 10,000 images per second.
     minutes = len(names) * 100 / 60

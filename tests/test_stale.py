@@ -2,62 +2,71 @@
 
 import pytest
 
-from tests.conftest import edit_params, modified
+from tests.conftest import FEW, IN_FOLDS, edit_params, modified
 
 pytestmark = pytest.mark.slow
 
-# `*` stands for every net of the small run: baseline, l2_reg, dropout, res_deep.
+CHANGED = {
+    "lr": 0.1, "epochs": 3, "batch_size": 8, "seeds": 5, "momentum": 0.5, "flip": True,
+    "precision": "bf16", "cutout": 3,
+}  # fmt: skip
+# `*@` stands for train@ and validate@; @chapter and @annealed for the rows of a recipe.
 PARAMS = {
     ("data.source", "cifar10"): "download filter report describe",
-    # Nets with sized_by: data.classes, because the classes determine their outputs.
-    ("data.classes", ("bird", "airplane")): "filter train@baseline validate@baseline "
-    "train@l2_reg validate@l2_reg compare report describe",
-    ("data.mean", (0.5, 0.5, 0.5)): "train@* validate@* convolve report describe",
-    ("data.std", (0.5, 0.5, 0.5)): "train@* validate@* convolve report describe",
+    # Rows with sized_by: data.classes, because the classes determine their outputs.
+    ("data.classes", ("bird", "airplane")): "filter *@baseline *@l2_reg "
+    "*@baseline_annealed compare report describe",
+    ("data.mean", (0.5, 0.5, 0.5)): "*@chapter *@annealed convolve report describe",
+    ("data.std", (0.5, 0.5, 0.5)): "*@chapter *@annealed convolve report describe",
+    ("data.holdout", 0.5): "*@chapter *@annealed report",
     ("data.synthetic.train_images", 70): "download report",
     ("data.synthetic.val_images", 30): "download report",
     ("data.synthetic.seed", 1): "download report",
-    ("model.n_chans", 6): "train@dropout validate@dropout "
-    "train@res_deep validate@res_deep report",
-    ("model.n_blocks", 3): "train@res_deep validate@res_deep report",
-    ("train.lr", 0.1): "train@* report describe",
-    ("train.epochs", 3): "train@* report describe",
-    ("train.batch_size", 8): "train@* report describe",
-    ("train.seeds", 1): "train@* report describe",
-    ("train.threads", 2): "train@* validate@* report describe",
-    ("train.device", "auto"): "train@* validate@* report describe",
-    ("train.precision", "bf16"): "train@* report describe",
-    ("architectures.l2_reg.l2_lambda", 0.1): "train@l2_reg validate@l2_reg compare report",
-    ("architectures.dropout.p", 0.2): "train@dropout validate@dropout compare report",
-    ("architectures.res_deep.lr", 0.1): "train@res_deep validate@res_deep compare report",
+    ("model.n_chans", 6): "*@dropout *@res_deep *@width_annealed *@depth_annealed report",
+    ("model.n_blocks", 3): "*@res_deep report",
+    ("train.threads", 2): "*@chapter *@annealed report describe",
+    ("train.device", "auto"): "*@chapter *@annealed report describe",
+    ("rows.l2_reg.l2_lambda", 0.1): "*@l2_reg compare report",
+    ("rows.dropout.p", 0.2): "*@dropout compare report",
+    ("rows.res_deep.lr", 0.1): "*@res_deep compare report",
     # A new key.
-    ("architectures.baseline.lr", 0.1): "train@baseline validate@baseline compare report "
-    "describe",
+    ("rows.baseline.lr", 0.1): "*@baseline compare report describe",
+    ("rows.depth_annealed.warmup", 0.1): "*@depth_annealed compare report",
+    **{(f"annealed.{key}", value): "*@annealed report" for key, value in CHANGED.items()},
+    **{
+        (f"train.{key}", value): "*@chapter report describe"
+        for key, value in CHANGED.items()
+    },
 }
 CODE = {
-    "architectures/dropout.py": "train@dropout validate@dropout compare report",
-    "architectures/baseline.py": "train@baseline validate@baseline compare convolve report",
+    "architectures/dropout.py": "*@dropout compare report",
+    "architectures/baseline.py": "*@baseline *@baseline_annealed compare convolve report",
+    "architectures/sequential.py": "*@l2_reg compare report",
     "benchmark/data/scenes.py": "download filter convolve",
-    "benchmark/data/dataset.py": "download filter train@* validate@* convolve report",
-    "benchmark/training/loop.py": "train@* validate@* convolve report",
+    "benchmark/data/dataset.py": "download filter *@chapter *@annealed convolve report",
+    "benchmark/training/loop.py": "*@chapter *@annealed convolve report",
     "benchmark/stats/uncertainty.py": "compare report describe",
     "benchmark/reporting/charts.py": "compare convolve report describe",
     "benchmark/reporting/templates/pairs.md.jinja": "compare convolve report describe",
     "benchmark/running/progress.py": "",
     "benchmark/running/cluster.py": "",
     "benchmark/params.py": "",
+    "benchmark/pool.py": "",
     "stages/compare.py": "compare",
-    "stages/validate.py": "validate@*",
+    "stages/validate.py": "validate@chapter validate@annealed",
     "scripts/demo.py": "",
     "studies/portability.py": "",
 }
-ROWS = ["baseline", "l2_reg", "dropout", "res_deep"]
 
 
 def stages(said):
+    """Return the names of stages that a line above stands for."""
     found = set()
     for name in said.split():
-        found |= {name.replace("*", row) for row in ROWS} if "*" in name else {name}
+        kind, at, row = name.partition("@")
+        rows = {"chapter": FEW, "annealed": IN_FOLDS}.get(row, [row])
+        kinds = ("train", "validate") if kind == "*" else (kind,)
+        found |= {f"{kind}{at}{row}" for kind in kinds for row in rows}
     return found
 
 

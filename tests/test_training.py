@@ -5,6 +5,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.training import loop
+from benchmark.training.step import make_step
 from tests.conftest import OTHER_DEVICES
 
 
@@ -33,8 +34,13 @@ def batches_of(n_images=40, batch_size=16, seed=3):
 
 
 def train(problem, batches=None, **arguments):
+    model, optimizer, images, labels = problem
+    kinds = {
+        key: arguments.pop(key) for key in ("penalty", "precision") if key in arguments
+    }
+    step = make_step(model, optimizer, F.cross_entropy, **kinds)
     batches = batches or batches_of()
-    return loop.train(*problem, batches=batches, loss_fn=F.cross_entropy, **arguments)
+    return loop.train(model, step, images, labels, batches=batches, **arguments)
 
 
 def all_at_once():

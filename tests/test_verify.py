@@ -48,10 +48,10 @@ TRAIN, VALIDATE = "train@dropout: changed deps: ", "validate@dropout: changed ou
     [
         (holds(METRIC, '{"val_accuracy": 0.99}'), f"{VALIDATE}{METRIC}: modified"),
         (gone(METRIC), f"{VALIDATE}{METRIC}: deleted"),
-        (changed("train.lr", 0.5), f"{TRAIN}params.yaml: train.lr: param modified"),
+        (changed("train.lr", 0.5), f"{TRAIN}params.yaml: train: param modified"),
         (
             edited("params.yaml", lambda text: text.replace("  lr: 0.01\n", "", 1)),
-            f"{TRAIN}params.yaml: train.lr: param deleted",
+            f"{TRAIN}params.yaml: train: param modified",
         ),
         (holds(NET, "# edited"), f"{TRAIN}{NET}: modified"),
         (gone(NET), f"{TRAIN}{NET}: deleted"),

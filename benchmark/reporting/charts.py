@@ -1,10 +1,13 @@
 """The ranking, the book's bar chart, and the loss curves."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -12,7 +15,9 @@ from benchmark.reporting import figures  # noqa: F401, sets the style
 from benchmark.reporting.results import BASELINE, Results
 from benchmark.stats.significance import Difference, format_percent
 
-TRAIN_COLOUR, TEST_COLOUR, OTHERS_COLOUR = "#9fb8d0", "#1f4e79", "#d9d9d9"
+TRAIN_COLOUR, TEST_COLOUR = "#9fb8d0", "#1f4e79"
+# One for each recipe, in turn.
+RECIPE_COLOURS = ("#1f4e79", "#c8651b", "#4b8b3b", "#7b4ea3")
 # As in the legend. Each colour has a contrast of at least 4.5:1 on white.
 STATES = {
     BASELINE: "#111111",
@@ -23,13 +28,49 @@ STATES = {
 PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")
 
 
-def ranking(results: Results, vs_baseline: Mapping[str, Difference]) -> Figure:
-    """Draw the accuracy and interval of each net, best first. For a width of 700 pixels."""
-    names = results.by_accuracy
-    figure, axes = plt.subplots(figsize=(7, 0.42 * len(names) + 1.4))
-    states = {name: state_of(name, vs_baseline) for name in names}
-    for row, name in enumerate(names):
-        colour = STATES[states[name]]
+def ranking(
+    families: Sequence[Results], vs_baseline: Sequence[Mapping[str, Difference]]
+) -> Figure:
+    """Draw the accuracy and interval of each net, one panel per recipe.
+
+    The nets are in the order of the last recipe, best first. vs_baseline: for each family.
+    For a width of 700 pixels.
+    """
+    names = list(dict.fromkeys(n for f in reversed(families) for n in f.by_accuracy))
+    figure, panels = plt.subplots(
+        1, len(families), figsize=(7, 0.42 * len(names) + 1.9), sharey=True, sharex=True,
+        squeeze=False,
+    )  # fmt: skip
+    shown: dict[str, None] = {}
+    for axes, results, tested in zip(panels[0], families, vs_baseline, strict=True):
+        shown |= _rank(axes, results, tested, names)
+        said = headline(results, tested)
+        if len(families) > 1:  # there is room for a few words only
+            said = f"{results.title}: {said.removesuffix(' clearly from the baseline')}"
+        axes.set_title(said, fontsize=12)
+    panels[0, 0].set_yticks(range(len(names)), names, fontsize=12)
+    panels[0, 0].invert_yaxis()
+    has_seeds = any(results.intervals for results in families)
+    figure.supxlabel(
+        "test accuracy: each seed (|), mean (•), 95% interval (—)"
+        if has_seeds
+        else "test accuracy of one seed",
+        fontsize=12,
+    )
+    for state in (state for state in STATES if state in shown and has_seeds):
+        panels[0, 0].plot([], [], "o-", color=STATES[state], ms=8, lw=3, label=state)
+    if has_seeds:
+        figure.legend(loc="outside upper center", fontsize=11, ncols=2, frameon=False)
+    return figure
+
+
+def _rank(
+    axes: Axes, results: Results, vs_baseline: Mapping[str, Difference], names: list[str]
+) -> dict[str, None]:
+    """Draw one panel of the ranking; return the states that it shows."""
+    states = {name: state_of(name, vs_baseline) for name in results.names}
+    for name, state in states.items():
+        row, colour = names.index(name), STATES[state]
         if name in results.intervals:
             axes.plot(
                 results.intervals[name].interval, [row] * 2, color=colour, lw=3,
@@ -40,7 +81,7 @@ def ranking(results: Results, vs_baseline: Mapping[str, Difference]) -> Figure:
         accuracy = results.metrics[name]["val_accuracy"]
         axes.plot(accuracy, row, "o", color=colour, ms=8)
         axes.annotate(
-            format_percent(accuracy), (1.01, row), xycoords=axes.get_yaxis_transform(),
+            format_percent(accuracy), (1.02, row), xycoords=axes.get_yaxis_transform(),
             va="center", color=colour, fontsize=12,
         )  # fmt: skip
     if vs_baseline:
@@ -48,35 +89,19 @@ def ranking(results: Results, vs_baseline: Mapping[str, Difference]) -> Figure:
             results.metrics[BASELINE]["val_accuracy"], color="#999999", lw=1, ls=":",
             zorder=0,
         )  # fmt: skip
-        for state, colour in STATES.items():
-            if state in states.values():
-                axes.plot([], [], "o-", color=colour, ms=8, lw=3, label=state)
-        axes.legend(loc="best", fontsize=12, framealpha=0.95)
-    axes.set_yticks(range(len(names)), names, fontsize=12)
-    axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=12)
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(PERCENT)
-    axes.set_xlabel(
-        "test accuracy of one seed"
-        if results.n_seeds < 2
-        else "test accuracy: each seed (|), mean (•), 95% interval (—)",
-        fontsize=12,
-    )
-    axes.set_title(headline(results, states), fontsize=14)
     axes.grid(False, axis="y")
-    return figure
+    return dict.fromkeys(states.values())
 
 
-def headline(results: Results, states: Mapping[str, str]) -> str:
+def headline(results: Results, vs_baseline: Mapping[str, Difference]) -> str:
     """Say in one line what the ranking shows."""
-    if results.n_seeds < 2:
-        return "One seed cannot show which differences are real"
-    n_clear = sum(state.endswith("than baseline") for state in states.values())
-    subject = {0: "No net differs", 1: "One net differs"}.get(
-        n_clear, f"{n_clear} of {len(states) - 1} nets differ"
-    )
-    return f"{subject} clearly from the baseline"
+    if not vs_baseline:
+        return "one seed" if results.n_seeds < 2 else "no comparison"
+    n_clear = sum(difference.is_significant for difference in vs_baseline.values())
+    return f"{n_clear} of {len(vs_baseline)} nets differ clearly from the baseline"
 
 
 def state_of(name: str, vs_baseline: Mapping[str, Difference]) -> str:
@@ -126,22 +151,21 @@ def accuracy_comparison(results: Results) -> Figure:
     return figure
 
 
-def loss_curves(results: Results) -> Figure:
-    """Draw one panel per net: its seeds in colour, the means of all nets in grey."""
-    names = results.names
+def loss_curves(families: Sequence[Results]) -> Figure:
+    """Draw one panel per net: every seed, in a colour for each recipe."""
+    names = list(dict.fromkeys(name for results in families for name in results.names))
     columns = 4
     rows = math.ceil(len(names) / columns)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(10, 2.2 * rows + 0.6), sharex=True, sharey=True,
+        rows, columns, figsize=(10, 2.2 * rows + 0.9), sharex=True, sharey=True,
         squeeze=False,
     )  # fmt: skip
     plain = FuncFormatter(lambda loss, _: f"{loss:g}")
-    means = [curve.groupby("epoch")["loss"].mean() for curve in results.curves.values()]
     for axes, name in zip(grid.flat, names, strict=False):
-        for mean in means:
-            axes.plot(mean.index, mean, color=OTHERS_COLOUR, lw=0.8)
-        for _, curve in results.curves[name].groupby("seed"):
-            axes.plot(curve["epoch"], curve["loss"], color=TEST_COLOUR, lw=1.2)
+        for results, colour in zip(families, itertools.cycle(RECIPE_COLOURS), strict=False):
+            curve = results.curves.get(name, pd.DataFrame(columns=["seed"]))
+            for _, seed in curve.groupby("seed"):
+                axes.plot(seed["epoch"], seed["loss"], color=colour, lw=1.1)
         axes.set_title(name, fontsize=10)
         axes.grid(False)
         axes.set_yscale("log")
@@ -153,7 +177,11 @@ def loss_curves(results: Results) -> Figure:
         axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(names) :]:
         axes.remove()
+    for results, colour in zip(families, itertools.cycle(RECIPE_COLOURS), strict=False):
+        grid[0, 0].plot([], [], color=colour, lw=2, label=results.title)
+    if len(families) > 1:
+        figure.legend(loc="outside upper right", ncols=len(families), frameon=False)
     figure.supxlabel("epoch")
     figure.supylabel("training loss")
-    figure.suptitle("Training loss of every seed; the other nets in grey")
+    figure.suptitle("Training loss of every seed")
     return figure

@@ -1,22 +1,31 @@
 """Compare the nets with the baseline, and with each other: two families of tests."""
 
+from collections.abc import Iterable
 from itertools import combinations
 
 from benchmark.reporting.results import BASELINE, Results
-from benchmark.stats.significance import Difference, differences
+from benchmark.stats.folds import fold_differences
+from benchmark.stats.significance import Difference, differences, holm
 
 
 def differences_from_baseline(results: Results) -> dict[str, Difference]:
     """Test each net's difference from the baseline, all as one family."""
-    if results.n_seeds < 2:
+    if BASELINE not in results.comparable:
         return {}
-    others = [name for name in results.names if name != BASELINE]
-    tested = differences(results.correct, [(name, BASELINE) for name in others])
+    others = [name for name in results.comparable if name != BASELINE]
+    tested = compare(results, [(name, BASELINE) for name in others])
     return dict(zip(others, tested, strict=True))
 
 
 def all_pairs(results: Results) -> list[Difference]:
     """Test every pair, the better net first, all as one family."""
-    if results.n_seeds < 2:
-        return []
-    return differences(results.correct, combinations(results.by_accuracy, 2))
+    names = [name for name in results.by_accuracy if name in results.comparable]
+    return compare(results, combinations(names, 2))
+
+
+def compare(results: Results, pairs: Iterable[tuple[str, str]]) -> list[Difference]:
+    pairs = list(pairs)
+    if not pairs or not results.n_folds:
+        return differences(results.correct, pairs)
+    correct = {name: results.correct[name] for name in results.comparable}
+    return holm(pairs, fold_differences(correct, results.folds, pairs))

@@ -66,10 +66,11 @@ def confusion(results: Results, class_names: Sequence[str]) -> Figure:
     figure, grid = plt.subplots(rows, columns, figsize=(10, 2.05 * rows), squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
         predictions = results.predictions[name]
-        predicted = predictions.filter(like="seed_").to_numpy()
-        actual = np.repeat(predictions["label"].to_numpy(), predicted.shape[1])
+        seeds = list(predictions.filter(like="seed_"))
+        # One line per image and seed that was tested on it.
+        answers = predictions.melt("label", seeds).dropna()[["label", "value"]].astype(int)
         counts = np.zeros((n_classes, n_classes))
-        np.add.at(counts, (actual, predicted.ravel()), 1)
+        np.add.at(counts, (answers["label"], answers["value"]), 1)
         shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         if n_classes <= 4:
@@ -90,12 +91,12 @@ def confusion(results: Results, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def pairs(results: Results, tested: list[Difference]) -> Figure:
+def pairs(results: Results, tested: Sequence[Difference]) -> Figure:
     """Draw how many points more accurate each row's net is than each column's.
 
     Significant differences are coloured and bold.
     """
-    names = results.by_accuracy
+    names = [name for name in results.by_accuracy if name in results.comparable]
     points = pd.DataFrame(np.nan, names, names)
     is_clear = pd.DataFrame(False, names, names)
     for pair in tested:

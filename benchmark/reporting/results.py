@@ -1,14 +1,19 @@
-"""Read the results of every net, as the validate stage writes them."""
+"""Read the results of every row, as the validate stage writes them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from benchmark.params import Params, Row, row_of
 from benchmark.running.errors import UserError, explained
+from benchmark.stats.folds import fold_accuracy
 from benchmark.stats.uncertainty import (
     Estimate,
     Matrix,
@@ -20,16 +25,27 @@ METRICS = Path("metrics")
 RESULTS = Path("results")
 # All other nets are compared with this one.
 BASELINE = "baseline"
+# The section of params.yaml with the chapter's recipe.
+CHAPTER = "train"
 
 
 @dataclass(frozen=True)
 class Results:
-    """Results by net, in the order of params.yaml: same seeds and images for all nets."""
+    """Results of one family: rows with the same recipe, tested on the same images.
 
+    By label, which is the row's name without its recipe, in the order of params.yaml.
+    """
+
+    recipe: str
+    rows: dict[str, Row]
     metrics: dict[str, dict[str, float]]
     seeds: dict[str, pd.DataFrame]
     curves: dict[str, pd.DataFrame]
     predictions: dict[str, pd.DataFrame]
+
+    @property
+    def title(self) -> str:
+        return "chapter" if self.recipe == CHAPTER else self.recipe
 
     @property
     def names(self) -> list[str]:
@@ -42,56 +58,136 @@ class Results:
 
     @property
     def n_seeds(self) -> int:
-        return len(next(iter(self.seeds.values())))
+        """The number of seeds; if rows differ, the smallest."""
+        return min(len(seeds) for seeds in self.seeds.values())
+
+    @property
+    def max_seeds(self) -> int:
+        return max(len(seeds) for seeds in self.seeds.values())
+
+    @property
+    def epochs(self) -> list[int]:
+        """The numbers of epochs, without repetitions, in ascending order."""
+        return sorted({int(curve["epoch"].max()) for curve in self.curves.values()})
+
+    @property
+    def n_folds(self) -> int:
+        """The number of folds; 0 for the official split."""
+        return int(next(iter(self.metrics.values())).get("n_folds", 0))
 
     @property
     def n_test(self) -> int:
-        return len(next(iter(self.predictions.values())))
+        """The number of images that a row was tested on, over all its seeds."""
+        return max(map(len, self.predictions.values()))
+
+    @property
+    def tested_on(self) -> str:
+        """What kind of images the accuracies are for."""
+        is_held_out = "holdout" in next(iter(self.metrics.values()))
+        return "held-out training images" if is_held_out else "test images"
+
+    @cached_property
+    def incomplete(self) -> dict[str, int]:
+        """The rows that do not cover all folds, and how many folds they cover."""
+        covered = {
+            name: predictions["fold"].nunique()
+            for name, predictions in self.predictions.items()
+            if self.n_folds
+        }
+        return {name: n for name, n in covered.items() if n < self.n_folds}
+
+    @property
+    def comparable(self) -> list[str]:
+        """The rows that can be compared: with several seeds, or with all folds."""
+        if self.n_folds:
+            return [name for name in self.names if name not in self.incomplete]
+        return [name for name in self.names if len(self.seeds[name]) > 1]
 
     @cached_property
     def correct(self) -> dict[str, Matrix]:
-        """By net, seeds × images: 1 for a correct prediction, 0 for a wrong one."""
-        return {
+        """By net, seeds × images: 1 for a correct prediction, 0 for a wrong one.
+
+        With folds, one number per image: the share of correct predictions by the seeds that
+        were tested on it.
+        """
+        matrices = {
             name: correctness_matrix(predictions).to_numpy(float)
             for name, predictions in self.predictions.items()
         }
+        if not self.n_folds:
+            return matrices
+        return {name: np.nanmean(matrix, axis=0) for name, matrix in matrices.items()}
+
+    @property
+    def folds(self) -> npt.NDArray[np.int64]:
+        """The fold of each image, for rows that cover all folds."""
+        return self.predictions[self.comparable[0]]["fold"].to_numpy(int)
 
     @cached_property
     def intervals(self) -> dict[str, Estimate]:
-        """The 95% interval of each net's accuracy. Empty if there is only one seed."""
-        if self.n_seeds < 2:
-            return {}
-        estimates = {name: accuracy_interval(c) for name, c in self.correct.items()}
+        """The 95% interval of the accuracy of each comparable net."""
+        estimates = {
+            name: fold_accuracy(self.correct[name], self.folds)
+            if self.n_folds
+            else accuracy_interval(self.correct[name])
+            for name in self.comparable
+        }
         return {
             name: replace(e, low=max(0.0, e.low), high=min(1.0, e.high))
             for name, e in estimates.items()
         }
 
 
-def read(architectures: list[str]) -> Results:
-    """Read the results of these nets.
+def read_families(loaded: Params) -> list[Results]:
+    """Read the results of all rows, by family; that of the row `baseline` comes first.
 
-    Raises UserError if some are missing, or are for other seeds or images than the rest.
+    Raises UserError if some are missing, or are for other images than the rest.
     """
+    rows = [row_of(loaded, name) for name in loaded.rows]
+    first = row_of(loaded, BASELINE)
+    families = {row.family: None for row in (first, *rows)}
+    return [read([row for row in rows if row.family == family]) for family in families]
+
+
+def read(rows: Sequence[Row]) -> Results:
+    """Read the results of these rows, which are one family. Raises UserError."""
+    labels = [row.label for row in rows]
+    by_label = {
+        row.label if labels.count(row.label) == 1 else row.name: row for row in rows
+    }
     metrics, seeds, curves, predictions = {}, {}, {}, {}
-    for name in architectures:
+    for label, row in by_label.items():
+        name = row.name
         with explained(
             f"results of {name}: {{}}; make them with `dvc repro validate@{name}`",
             OSError,
             ValueError,
         ):
-            metrics[name] = json.loads((METRICS / f"{name}.json").read_text())
-            seeds[name] = pd.read_csv(RESULTS / name / "seeds.csv")
-            curves[name] = pd.read_csv(RESULTS / name / "loss_curve.csv")
-            predictions[name] = pd.read_csv(RESULTS / name / "predictions.csv")
-        first = predictions[architectures[0]]
-        same_seeds = list(predictions[name]) == list(first)
-        if not same_seeds or not predictions[name]["label"].equals(first["label"]):
+            metrics[label] = json.loads((METRICS / f"{name}.json").read_text())
+            seeds[label] = pd.read_csv(RESULTS / name / "seeds.csv")
+            curves[label] = pd.read_csv(RESULTS / name / "loss_curve.csv")
+            predictions[label] = pd.read_csv(RESULTS / name / "predictions.csv")
+    results = Results(rows[0].recipe, by_label, metrics, seeds, curves, predictions)
+    _refuse_other_images(results)
+    return results
+
+
+def _refuse_other_images(results: Results) -> None:
+    """Raise UserError unless all rows were tested on the same images."""
+    images = {
+        name: predictions.filter(["example", "fold", "label"])
+        for name, predictions in results.predictions.items()
+    }
+    first = max(images, key=lambda name: len(images[name]))
+    for name, tested in images.items():
+        expected = images[first]
+        if name in results.incomplete and "fold" in expected:
+            expected = expected[expected["fold"].isin(tested["fold"])]
+        if not tested.reset_index(drop=True).equals(expected.reset_index(drop=True)):
             raise UserError(
-                f"results of {name}: not the same seeds or images as {architectures[0]}; "
-                "update all results with `dvc repro`"
+                f"results of {results.rows[name].name}: not the same images as "
+                f"{results.rows[first].name}; update all results with `dvc repro`"
             )
-    return Results(metrics, seeds, curves, predictions)
 
 
 def read_json(path: Path, what_to_do: str) -> dict[str, Any]:
@@ -100,9 +196,8 @@ def read_json(path: Path, what_to_do: str) -> dict[str, Any]:
         return dict(json.loads(path.read_text("utf-8")))
 
 
-def environment_of(architecture: str) -> dict[str, str]:
-    """Read the environment a net was trained in: processor, versions. Raises UserError."""
+def environment_of(row: str) -> dict[str, str]:
+    """Read the environment a row was trained in: processor, versions. Raises UserError."""
     return read_json(
-        RESULTS / architecture / "environment.json",
-        f"make it with `dvc repro validate@{architecture}`",
+        RESULTS / row / "environment.json", f"make it with `dvc repro validate@{row}`"
     )

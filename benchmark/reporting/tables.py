@@ -7,31 +7,42 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmark.params import ARCHITECTURES
-from benchmark.reporting.results import Results
+from benchmark.params import Row
+from benchmark.reporting.results import BASELINE, Results
 from benchmark.running.errors import explained
 
 
-def loss_curves(results: Results) -> pd.DataFrame:
-    """Return the mean loss over seeds for each net and epoch."""
+def loss_curves(families: Sequence[Results]) -> pd.DataFrame:
+    """Return the mean loss over seeds for each row and epoch."""
     return pd.concat(
-        curve.groupby("epoch", as_index=False)["loss"].mean().assign(architecture=name)
+        curve.groupby("epoch", as_index=False)["loss"]
+        .mean()
+        .assign(row=results.rows[name].name)
+        for results in families
         for name, curve in results.curves.items()
-    )[["architecture", "epoch", "loss"]]
+    )[["row", "epoch", "loss"]]
 
 
-def confusion(results: Results, class_names: Sequence[str]) -> pd.DataFrame:
-    """Return true and predicted class for each net and test image, for the first seed."""
+def confusion(families: Sequence[Results], class_names: Sequence[str]) -> pd.DataFrame:
+    """Return true and predicted class for each row and test image, for the first seed."""
+    tested = {
+        results.rows[name].name: predictions.dropna(subset="seed_0")
+        for results in families
+        for name, predictions in results.predictions.items()
+    }
     return pd.concat(
         pd.DataFrame(
             {
-                "architecture": name,
+                "row": name,
                 "actual": predictions["label"].map(class_names.__getitem__),
-                "predicted": predictions["seed_0"].map(class_names.__getitem__),
+                "predicted": predictions["seed_0"].astype(int).map(class_names.__getitem__),
             }
         )
-        for name, predictions in results.predictions.items()
+        for name, predictions in tested.items()
     )
+
+
+IDEA = r"^(.*?)(?: \((\d[\d.]*)\))?\.?$"
 
 
 @dataclass(frozen=True)
@@ -42,16 +53,28 @@ class Idea:
     section: str
 
 
-def idea_of(name: str) -> Idea:
+# For rows that add a penalty to a net.
+PENALTIES = {
+    "l2_lambda": "an L2 penalty, λ·Σw² over all weights (8.5.2)",
+    "l1_lambda": "an L1 penalty, λ·Σ|w| over all weights (8.5.2)",
+}
+
+
+def idea_of(row: Row) -> Idea:
     """Read a net's idea from the first line of its file's docstring: "Idea (8.5.2)."
 
-    Raises UserError if the file is not valid Python.
+    If the row has a penalty, that is its idea. Raises UserError if the file is not valid
+    Python.
     """
-    file = ARCHITECTURES / f"{name}.py"
+    for key, penalty in PENALTIES.items():
+        if getattr(row.training, key):
+            [(text, section)] = re.findall(IDEA, f"{BASELINE}, with {penalty}")
+            return Idea(text, section)
+    file = row.file
     with explained(f"{file} is not valid Python: {{}}", SyntaxError, ValueError):
         source = file.read_text("utf-8") if file.is_file() else ""
         line = (ast.get_docstring(ast.parse(source)) or "–").splitlines()[0]
-    [(text, section)] = re.findall(r"^(.*?)(?: \((\d[\d.]*)\))?\.?$", line)
+    [(text, section)] = re.findall(IDEA, line)
     return Idea(text, section or "–")
 
 
@@ -87,9 +110,14 @@ def majority_vote(answers: pd.DataFrame, labels: "pd.Series[int]") -> "pd.Series
 
 
 def hardest(results: Results, limit: int) -> list[HardImage]:
-    """Return up to `limit` images that most nets get wrong, the hardest first."""
-    labels = next(iter(results.predictions.values()))["label"]
-    answers = {n: p.filter(like="seed_") for n, p in results.predictions.items()}
+    """Return up to `limit` test images that most nets get wrong, the hardest first."""
+    tested = {
+        # With folds, the official test images are fold 0.
+        name: p[p["fold"] == 0].dropna(axis=1) if results.n_folds else p
+        for name, p in results.predictions.items()
+    }
+    labels = next(iter(tested.values()))["label"]
+    answers = {name: p.filter(like="seed_") for name, p in tested.items()}
     votes = {name: majority_vote(a, labels) for name, a in answers.items()}
     wrong = {name: a.ne(labels, axis=0).mean(axis=1) for name, a in answers.items()}
     images = [

@@ -19,7 +19,7 @@ def argument(name: str, **options: Any) -> Argument:
 REAL_IMAGES = argument(
     "--real-images", action="store_true", help="show CIFAR-10 images; write to pictures/"
 )
-ARCHITECTURE = argument("architecture", help="a name under architectures in params.yaml")
+ROW = argument("row", help="a name under rows in params.yaml")
 BASE = argument("base", help="the commit to compare with: main, HEAD~1, a tag")
 
 

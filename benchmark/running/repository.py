@@ -110,13 +110,14 @@ def stages(repo: "Repo") -> dict[str, "Stage"]:
 
 
 def run_in_one_process(
-    folder: Path, stages: Mapping[str, "Stage"], show_output: bool, **environment: str
+    folder: Path, commands: Mapping[str, str], show_output: bool, **environment: str
 ) -> None:
-    """Run the stages one after another in one process, which imports torch only once.
+    """Run commands of stages one after another in one process, to import torch only once.
 
-    Raises UserError if a stage fails; if output is hidden, with the last line of stderr.
+    commands: by the stage's name. Raises UserError if a stage fails; if output is hidden,
+    with the last line of stderr.
     """
-    modules = {name: shlex.split(stage.cmd)[2:] for name, stage in stages.items()}
+    modules = {name: shlex.split(command)[2:] for name, command in commands.items()}
     ran = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(modules)],
         cwd=folder,

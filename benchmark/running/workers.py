@@ -6,6 +6,7 @@ On machines of the same kind, a task returns the same bytes either way.
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -39,13 +40,27 @@ def map_tasks(
     return map_here(function, list(tasks), threads)
 
 
+def n_processes(n_tasks: int, threads: int) -> int | None:
+    """Return how many tasks run at the same time; None for a cluster, which can grow."""
+    if os.environ.get(SCHEDULER):
+        return None
+    return min(n_tasks, max(1, joblib.cpu_count() // threads))
+
+
 def map_here(
     function: Callable[[Task], Result], tasks: list[Task], threads: int
 ) -> Iterator[Result]:
     """Do the same with processes on this machine."""
-    processes = min(len(tasks), max(1, joblib.cpu_count() // threads))
+    processes = n_processes(len(tasks), threads)
+    # Not in batches of several tasks: the others would have to wait for the last.
+    parallel = joblib.Parallel(
+        n_jobs=processes, batch_size=1, return_as="generator_unordered"
+    )
+    # joblib takes the memory that training keeps (memory.py) for a leak, warns, and starts
+    # a new process after a task. Nothing is lost.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs")
     try:
-        yield from joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
+        yield from parallel(
             joblib.delayed(_for_parent)(function, task, os.getpid()) for task in tasks
         )
     except TerminatedWorkerError as error:

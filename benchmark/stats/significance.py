@@ -46,12 +46,18 @@ def differences(
     correct: by name, a matrix of seeds × images with 1 for a correct prediction and 0 for a
     wrong one. All matrices are for the same images.
     """
-    from statsmodels.stats.multitest import multipletests  # the import takes a second
-
     pairs = list(pairs)
     names = {name for pair in pairs for name in pair}
     nets = {name: ScoredNet.from_matrix(correct[name]) for name in names}
-    estimates = [compare_nets(nets[a], nets[b]) for a, b in pairs]
+    return holm(pairs, [compare_nets(nets[a], nets[b]) for a, b in pairs])
+
+
+def holm(
+    pairs: Sequence[tuple[str, str]], estimates: Sequence[Estimate]
+) -> list[Difference]:
+    """Correct the p-values of these comparisons, which are one family (Holm 1979)."""
+    from statsmodels.stats.multitest import multipletests  # the import takes a second
+
     if not estimates:
         return []
     adjusted = multipletests([estimate.p for estimate in estimates], method="holm")[1]

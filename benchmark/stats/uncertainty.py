@@ -121,12 +121,16 @@ def _estimate(image_means: Matrix, nets: list[_SeedVariance]) -> Estimate:
     both = seed_variance + max(image_variance - residual, 0.0)
     # Seeds may agree by chance, so the variance over images alone is the lower limit.
     variance = max(both, image_variance)
+    # A variance over few seeds is itself uncertain, so it lowers the degrees of freedom.
+    spread = sum(net.variance**2 / net.df for net in nets)
+    return t_estimate(mean, variance, variance**2 / spread if spread else np.inf)
+
+
+def t_estimate(mean: float, variance: float, df: float) -> Estimate:
+    """Return the interval and p-value of a mean, from Student's t with df."""
     if variance == 0:  # all seeds and images agree
         return Estimate(float(mean), float(mean), float(mean), p=1.0 if mean == 0 else 0.0)
     error = np.sqrt(variance)
-    # A variance over few seeds is itself uncertain, so it lowers the degrees of freedom.
-    spread = sum(net.variance**2 / net.df for net in nets)
-    df = variance**2 / spread if spread else np.inf
     half = student.ppf((1 + LEVEL) / 2, df) * error
     p = 2 * student.sf(abs(mean) / error, df)
     return Estimate(float(mean), float(mean - half), float(mean + half), float(p))
@@ -136,9 +140,9 @@ def correctness_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return 1 for a correct prediction and 0 for a wrong one: seeds × images.
 
     predictions: as validate writes them, one row per image, with the columns label, seed_0,
-    seed_1, …
+    seed_1, … The result is NaN where a seed was not tested on an image.
     """
     seeds = predictions.filter(regex=r"^seed_\d+$")
-    correct = seeds.eq(predictions["label"], axis=0).astype(int).T
+    correct = seeds.eq(predictions["label"], axis=0).astype(float).where(seeds.notna()).T
     correct.index = correct.index.str.removeprefix("seed_").astype(int)
     return correct

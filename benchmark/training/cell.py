@@ -1,56 +1,37 @@
-"""A cell is one net trained with one seed. It is the unit of work."""
+"""Train one cell, and score it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from benchmark.data import dataset
-from benchmark.params import Params, Train
-from benchmark.running import checkpoint, errors
+from benchmark.params import Row
+from benchmark.running import checkpoint, errors, finished
+from benchmark.running.finished import CellResult, Scores
 from benchmark.running.memory import keep_freed_memory
-from benchmark.running.progress import EpochProgress
-from benchmark.training import recipe
-from benchmark.training.environment import Environment, choose_device, describe
+from benchmark.training import recipe, state_dict
+from benchmark.training.augmentation import augmentation
+from benchmark.training.environment import Environment, choose_device, describe, merge
 from benchmark.training.loop import shuffled_batches, train
+from benchmark.training.plan import Cell, machine_of, result_of
 from benchmark.training.scoring import accuracy, predict
-from benchmark.training.state_dict import to_bytes
+from benchmark.training.step import make_step
 
-# Score the test images after each of this many last epochs.
+# Score the tested images after each of this many last epochs.
 SCORED_EPOCHS = 10
-# The code that determines every result, besides the net's own file.
-CODE = (Path(__file__).parent, Path(dataset.__file__))
+# Added to a cell's seed, so that shuffling and augmentation use other random numbers.
+AUGMENTING = 1 << 31
 
 MakeBatches = Callable[
     [int, int, torch.Generator, torch.device], Callable[[], Iterable[Tensor]]
 ]
-Progress = Callable[..., Callable[[int, float], None]]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Everything that a training run needs, images included, so that it can run anywhere.
-
-    settings: arguments of the functions in the architecture's file. checkpoint: the file to
-    resume from, or None to keep no checkpoint.
-    """
-
-    architecture: recipe.Architecture
-    settings: Mapping[str, Any]
-    seed: int
-    training: Train
-    data: dataset.Dataset
-    checkpoint: Path | None = None
-
-    def __str__(self) -> str:
-        return f"{self.architecture.name} seed {self.seed}"
-
-    def with_training(self, **changes: Any) -> "Cell":
-        return replace(self, training=self.training.model_copy(update=changes))
+Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -62,6 +43,7 @@ class TrainResult:
     """
 
     setup: recipe.TrainingSetup
+    split: dataset.Split
     images: Tensor
     val_images: Tensor
     losses: list[float]
@@ -69,104 +51,127 @@ class TrainResult:
     environment: Environment
 
 
-class CellResult(TypedDict):
-    """The part of a TrainResult that is saved. model: the content of a model file."""
-
-    seed: int
-    model: bytes
-    losses: list[float]
-    val_accuracies: list[float]
-    environment: Environment
+def complete(cell: Cell) -> tuple[recipe.Architecture, dataset.Dataset]:
+    """Return the cell's net and images; load them if they are not in the cell."""
+    return (
+        cell.architecture or recipe.load_architecture(cell.row.net),
+        cell.data or dataset.load(cell.mean, cell.std),
+    )
 
 
-def cells(params: Params, name: str) -> list[Cell]:
-    """Return the cells of an architecture, one for each seed from 0 to train.seeds - 1."""
-    data = dataset.load(params.data.mean, params.data.std)
-    architecture = recipe.load_architecture(name)
-    settings = recipe.settings_of(params, name)
-    training = recipe.training_of(params, name)
-    values = {**vars(data), **training.model_dump(exclude={"seeds"}), "settings": settings}
-    code = (*CODE, Path(architecture.file))
-    return [
-        Cell(
-            architecture,
-            settings,
-            seed,
-            training,
-            data,
-            checkpoint.path_of(f"{name}-seed-{seed}", values, code),
-        )
-        for seed in range(training.seeds)
-    ]
-
-
-def train_cell(cell: Cell, progress: Progress = EpochProgress) -> CellResult:
-    """Train one seed, resuming from its checkpoint if there is one.
+def train_cell(cell: Cell) -> CellResult:
+    """Train a cell, resuming from its checkpoint if there is one, and score it.
 
     Raises UserError if the loss is not finite, or if the architecture's file raises.
     """
-    with (
-        checkpoint.locked(cell.checkpoint, str(cell)),
-        errors.blame_architecture(str(cell)),
-    ):
-        trained = fit(cell, progress=progress)
+    with checkpoint.locked(cell.stem, str(cell)), errors.blame_architecture(str(cell)):
+        if finished_meanwhile := result_of(cell):
+            return finished_meanwhile
+        trained = fit(cell)
+        model = state_dict.to_bytes(trained.setup.model.state_dict())
+        scores = score(cell, trained.split, model, Path(f"{cell}"))
+    machine = machine_of(cell.row.training.device)
+    if " / " in str(trained.environment["processor"]):
+        machine = finished.MIXED
     return {
         "seed": cell.seed,
-        "model": to_bytes(trained.setup.model.state_dict()),
+        "model": model,
         "losses": trained.losses,
         "val_accuracies": trained.val_accuracies,
+        "scores": scores,
         "environment": trained.environment,
+        "machine": machine,
+    }
+
+
+def score(cell: Cell, split: dataset.Split, content: bytes, path: Path) -> Scores:
+    """Score a saved model with a new net.
+
+    content: of the model file. path: for error messages.
+    """
+    training = cell.row.training
+    torch.set_num_threads(training.threads)
+    device = choose_device(training.device)
+    architecture, data = complete(cell)
+    model = recipe.build_model(architecture, len(data.class_names), cell.row.settings)
+    state_dict.load(model, content, path)
+    model.to(device)
+    on_train, on_test = (
+        predict(model, data.normalized(images).to(device), flip=training.flip_at_test)
+        for images in (split.train_images, split.val_images)
+    )
+    return {
+        "train_accuracy": accuracy(on_train, split.train_labels),
+        "predictions": on_test.tolist(),
+        "labels": split.val_labels.tolist(),
+        "examples": split.examples.tolist(),
+        "fold": split.fold,
+        "n_folds": split.n_folds,
+        "parameters": recipe.n_parameters(model),
     }
 
 
 def fit(
     cell: Cell,
     make_batches: MakeBatches = shuffled_batches,
-    progress: Progress = EpochProgress,
+    progress: Progress = lambda *_: None,
 ) -> TrainResult:
     """Train the cell in this process. The caller must hold the cell's lock.
 
     make_batches: called with the number of images, the batch size, a generator and a
-    device; returns the `batches` argument of the training loop. progress: called with the
-    arguments of EpochProgress; returns a function that is called after each epoch.
+    device; returns the `batches` argument of the training loop. progress: called after
+    each epoch with the epoch, counted from 1, and its loss.
     """
     from torch.backends import (
         cudnn,
     )  # imported here: a cluster cannot pickle it as a global
 
     keep_freed_memory()
-    training, data = cell.training, cell.data
+    training = cell.row.training
     torch.set_num_threads(training.threads)
     cudnn.allow_tf32 = False  # keep fp32 exact on a GPU, too
     device = choose_device(training.device)
-    n_images = len(data.train_images)
+    architecture, data = complete(cell)
+    split = dataset.split(data, training.split, cell.seed, cell.holdout)
+    n_images = len(split.train_images)
     setup = recipe.build_training(
-        cell.architecture,
+        architecture,
         len(data.class_names),
-        cell.settings,
-        training.lr,
+        cell.row.settings,
+        training,
         cell.seed,
         device,
         steps=training.epochs * math.ceil(n_images / training.batch_size),
     )
+    model = setup.model
     # Convolutions are faster if the channels come last in memory.
-    setup.model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)
+    averaged = AveragedModel(model) if training.averaged_epochs else None
     images, val_images = (
-        data.normalized(split).to(device, memory_format=torch.channels_last)
-        for split in (data.train_images, data.val_images)
+        data.normalized(part).to(device, memory_format=torch.channels_last)
+        for part in (split.train_images, split.val_images)
     )
-    generator = torch.Generator().manual_seed(cell.seed)
+    shuffling = torch.Generator().manual_seed(cell.seed)
+    augmenting = torch.Generator().manual_seed(cell.seed + AUGMENTING)
     state = checkpoint.TrainingState(
-        setup.model, setup.optimizer, setup.lr_scheduler, generator, device
+        model, setup.optimizer, setup.lr_scheduler, shuffling, augmenting, device, averaged
     )
     environment = describe(device, training.threads)
     curve: dict[str, list[float]] = {"losses": [], "val_accuracies": []}
-    saved = checkpoint.load(cell.checkpoint, environment)
-    if saved:
+    stem = cell.stem
+    saved = stem and checkpoint.load(finished.find(stem, ".pt"), environment)
+    if stem and saved:
         state.restore(saved)
         curve = {key: saved[key] for key in curve}
+        if saved["environment"] != environment:
+            environment = merge([saved["environment"], environment])
+            stem = finished.on_machine(stem, finished.MIXED)
+        print(
+            f"{cell}: resumes after epoch {len(curve['losses'])}/{training.epochs}",
+            file=sys.stderr,
+            flush=True,
+        )
     losses = curve["losses"]
-    show = progress(str(cell), training.epochs, done=len(losses), position=cell.seed)
 
     def on_epoch_end(epoch: int, loss: float) -> None:
         if not math.isfinite(loss):
@@ -175,26 +180,40 @@ def fit(
                 "try a smaller lr"
             )
         losses.append(loss)
+        if averaged and epoch > training.epochs - training.averaged_epochs:
+            averaged.update_parameters(model)
+            if epoch == training.epochs:
+                take_average(model, averaged, images)
         if epoch > training.epochs - SCORED_EPOCHS:
-            predicted = predict(setup.model, val_images)
-            curve["val_accuracies"].append(accuracy(predicted, data.val_labels))
-        if cell.checkpoint:
+            predicted = predict(model, val_images, flip=training.flip_at_test)
+            curve["val_accuracies"].append(accuracy(predicted, split.val_labels))
+        if stem:
             now = {"environment": environment, **curve, **state.state()}
-            checkpoint.save(cell.checkpoint, now)
-        show(epoch, loss)
+            checkpoint.save(stem.with_suffix(finished.CHECKPOINT), now)
+        progress(epoch, loss)
 
     train(
-        setup.model,
-        setup.optimizer,
+        model,
+        make_step(model, setup.optimizer, setup.loss_fn, setup.penalty, training.precision),
         images,
-        data.train_labels.to(device),
+        split.train_labels.to(device),
         epochs=training.epochs,
-        batches=make_batches(n_images, training.batch_size, generator, device),
-        loss_fn=setup.loss_fn,
-        penalty=setup.penalty,
+        batches=make_batches(n_images, training.batch_size, shuffling, device),
+        augment=augmentation(training.flip, training.crop, training.cutout, augmenting),
         lr_scheduler=setup.lr_scheduler,
-        precision=training.precision,
         on_epoch_end=on_epoch_end,
         first_epoch=len(losses) + 1,
     )
-    return TrainResult(setup, images, val_images, **curve, environment=environment)
+    return TrainResult(setup, split, images, val_images, **curve, environment=environment)
+
+
+def take_average(model: nn.Module, averaged: AveragedModel, images: Tensor) -> None:
+    """Load the averaged weights into the model; recompute the statistics of batch norm."""
+    model.load_state_dict(averaged.module.state_dict())
+    update_bn(images.split(1000), model)
+
+
+def with_training(cell: Cell, **changes: object) -> Cell:
+    """Return the cell with other values in its recipe."""
+    row: Row = cell.row
+    return replace(cell, row=replace(row, training=row.training.model_copy(update=changes)))

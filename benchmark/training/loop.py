@@ -1,36 +1,34 @@
 """The one training loop."""
 
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from benchmark.training.step import Step
+
 
 def train(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    step: Step,
     images: Tensor,
     labels: Tensor,
     *,
     epochs: int,
     batches: Callable[[], Iterable[Tensor]],
-    loss_fn: Callable[[Tensor, Tensor], Tensor],
-    penalty: Callable[[], Tensor] | None = None,
+    augment: Callable[[Tensor], Tensor] | None = None,
     lr_scheduler: LRScheduler | None = None,
-    precision: Literal["fp32", "bf16"] = "fp32",
     on_epoch_end: Callable[[int, float], None] | None = None,
     first_epoch: int = 1,
 ) -> list[float]:
     """Train `model` in place. Return the loss of each epoch trained here.
 
+    step: updates the model with a batch, and returns the batch's loss (see step.py).
     images: N×3×32×32, normalized; labels: N. Both are on the model's device.
     batches: called once per epoch; returns the indices of each batch.
-    penalty: returns a scalar that is added to each batch's loss before the backward pass.
+    augment: changes the images of each batch.
     lr_scheduler: stepped after each batch.
-    precision: with bf16, autocast runs convolutions and matrix products in bfloat16;
-    weights, loss and optimizer stay in float32.
     on_epoch_end: called after each epoch with the epoch, counted from 1, and its loss.
     first_epoch: 1, or the epoch to resume at.
 
@@ -38,21 +36,14 @@ def train(
     the penalty, so that the losses of all nets can be compared.
     """
     model.train()
-    in_bf16 = precision == "bf16"
     losses = []
     for epoch in range(first_epoch, epochs + 1):
         batch_losses = []
         for batch in batches():
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=in_bf16):
-                outputs = model(images[batch])
-            batch_loss = loss_fn(outputs.float(), labels[batch])
-            objective = batch_loss if penalty is None else batch_loss + penalty()
-            optimizer.zero_grad()
-            objective.backward()
-            optimizer.step()
+            inputs = images[batch] if augment is None else augment(images[batch])
+            batch_losses.append(step(inputs, labels[batch]))
             if lr_scheduler is not None:
                 lr_scheduler.step()
-            batch_losses.append(batch_loss.detach())
         # Read the losses once per epoch: every read has to wait for the GPU.
         losses.append(torch.stack(batch_losses).mean().item())
         if on_epoch_end is not None:

@@ -5,17 +5,25 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
+def predict(
+    model: nn.Module, images: Tensor, batch_size: int = 1000, flip: bool = False
+) -> Tensor:
     """Return the predicted class of each image: N, int64, on the CPU.
 
-    images: N×3×32×32, normalized, on the model's device. The model predicts in eval mode:
-    dropout is off, and batch norm uses its running statistics. Afterwards the model is in
-    its previous mode, and its state dict is unchanged.
+    images: N×3×32×32, normalized, on the model's device. flip: add the scores of the
+    mirrored image. The model predicts in eval mode: dropout is off, and batch norm uses its
+    running statistics. Afterwards the model is in its previous mode, and its state dict is
+    unchanged.
     """
     was_training = model.training
     model.eval()
     try:
-        classes = [model(batch).argmax(dim=1) for batch in images.split(batch_size)]
+        classes = []
+        for batch in images.split(batch_size):
+            scores = model(batch)
+            if flip:
+                scores = scores + model(batch.flip(3))
+            classes.append(scores.argmax(dim=1))
     finally:
         model.train(was_training)
     return torch.cat(classes).cpu()

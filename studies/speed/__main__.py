@@ -24,9 +24,9 @@ from benchmark import params
 from benchmark.reporting.charts import TEST_COLOUR, TRAIN_COLOUR
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import render
+from benchmark.reporting.results import CHAPTER
 from benchmark.running import cli, errors
 from benchmark.running.files import write_atomic
-from benchmark.training import recipe
 from benchmark.training.environment import computes_in_bf16, describe
 from studies.speed.variants import CORES, make_cell, make_variants
 
@@ -41,16 +41,16 @@ def main(rounds: int, images: int, bf16: bool, only: list[str] | None) -> None:
         raise errors.UserError(f"make bench needs {CORES} cores")
     os.environ["LOKY_MAX_CPU_COUNT"] = str(CORES)
     loaded = params.load()
-    names = only or list(loaded.architectures)
+    names = only or chapter_rows(loaded)
     for name in names:
-        params.check_name(name, loaded)
+        params.row_of(loaded, name)  # an unknown name is an error
     cpu = torch.device("cpu")
     with_bf16 = bf16 or computes_in_bf16(cpu)
     # One process per core; each runs one task at a time.
     with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
         rates = {
             name: measure(pool, loaded, name, rounds, images, with_bf16)
-            for name in tqdm(names, desc="architectures", unit="net")
+            for name in tqdm(names, desc="rows", unit="net")
         }
     environment = describe(cpu, threads=1) | {"cores": CORES}
     measured = {"environment": environment, "images": images, "rates": rates}
@@ -59,6 +59,10 @@ def main(rounds: int, images: int, bf16: bool, only: list[str] | None) -> None:
         write_atomic(DOCS / "speed.json", (json.dumps(measured, indent=1) + "\n").encode())
         write_atomic(DOCS / "speed.md", page(measured).encode())
         write_atomic(DOCS / "speed.png", png(chart(rates)))
+
+
+def chapter_rows(loaded: params.Params) -> list[str]:
+    return [name for name, entry in loaded.rows.items() if entry.recipe == CHAPTER]
 
 
 def measure(
@@ -103,7 +107,7 @@ def page(measured: dict[str, Any]) -> str:
         minutes={
             variant: training_minutes(loaded, rates, variant, seeds)
             for variant, seeds in (("two_threads", 1), ("pipeline", 2))
-            if set(loaded.architectures) <= set(rates)
+            if set(chapter_rows(loaded)) <= set(rates)
         },
     )
 
@@ -114,7 +118,9 @@ def training_minutes(
     """Return how many minutes it takes to train all nets at the measured rates."""
     n_images = seeds * IMAGES_PER_CLASS * len(loaded.data.classes)
     seconds = (
-        n_images * recipe.training_of(loaded, name).epochs / statistics.median(net[variant])
+        n_images
+        * params.row_of(loaded, name).training.epochs
+        / statistics.median(net[variant])
         for name, net in rates.items()
     )
     return sum(seconds) / 60

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from benchmark import params
 from benchmark.data.dataset import Dataset
 from benchmark.training import recipe
-from benchmark.training.cell import Cell, fit
+from benchmark.training.cell import complete, fit, with_training
+from benchmark.training.plan import Cell
 
 CORES = 2
 
@@ -28,15 +29,17 @@ def make_cell(loaded: params.Params, name: str, n_images: int, **settings: int) 
     )
     classes = loaded.data.classes
     labels = torch.randint(len(classes), (n_images,), generator=generator)
-    training = recipe.training_of(loaded, name).model_copy(
-        update={"epochs": 2, "threads": 1, "device": "cpu", "precision": "fp32"}
-    )
+    row = params.row_of(loaded, name)
+    changes = {"epochs": 2, "threads": 1, "device": "cpu", "precision": "fp32"}
     # One test image: a full training run scores only its last epochs.
     splits = images, labels, images[:1], labels[:1]
     data = Dataset(list(classes), *splits, loaded.data.mean, loaded.data.std)
-    all_settings = recipe.settings_of(loaded, name) | settings
-    architecture = recipe.load_architecture(name)
-    return Cell(architecture, all_settings, seed=0, training=training, data=data)
+    row = replace(
+        row,
+        settings=row.settings | settings,
+        training=row.training.model_copy(update=changes),
+    )
+    return Cell(row, 0, data.mean, data.std, data=data)
 
 
 def make_variants(
@@ -46,13 +49,13 @@ def make_variants(
     seeds = [replace(cell, seed=seed) for seed in range(CORES)]
     variants: dict[str, tuple[Callable[[Cell], float], list[Cell]]] = {
         "notebook": (train_like_notebook, [cell]),
-        "two_threads": (train_like_pipeline, [cell.with_training(threads=CORES)]),
+        "two_threads": (train_like_pipeline, [with_training(cell, threads=CORES)]),
         "pipeline": (train_like_pipeline, seeds),
     }
     if with_bf16:
         variants["bf16"] = (
             train_like_pipeline,
-            [s.with_training(precision="bf16") for s in seeds],
+            [with_training(s, precision="bf16") for s in seeds],
         )
     return variants
 
@@ -64,7 +67,7 @@ def train_like_pipeline(cell: Cell) -> float:
     def on_epoch_end(*_: Any) -> None:
         ends.append(time.perf_counter())
 
-    fit(cell, progress=lambda *_, **__: on_epoch_end)
+    fit(cell, progress=on_epoch_end)
     return ends[1] - ends[0]
 
 
@@ -76,28 +79,28 @@ def train_like_notebook(cell: Cell) -> float:
     It reads the loss after every batch.
     """
     torch.set_num_threads(CORES)
-    data, lr = cell.data, cell.training.lr
+    architecture, data = complete(cell)
+    training = cell.row.training
     setup = recipe.build_training(
-        cell.architecture, len(data.class_names), cell.settings, lr, cell.seed
+        architecture, len(data.class_names), cell.row.settings, training, cell.seed
     )
     model = pool_last(setup.model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    l2_lambda = cell.settings.get("l2_lambda")
+    optimizer = torch.optim.SGD(model.parameters(), lr=training.lr)
     examples = list(zip(data.normalized(data.train_images), data.train_labels, strict=True))
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
         examples,  # type: ignore[arg-type]
-        batch_size=cell.training.batch_size,
+        batch_size=training.batch_size,
         shuffle=True,
     )
     ends = []
-    for _ in range(cell.training.epochs):
+    for _ in range(training.epochs):
         total = 0.0
         for batch, labels in loader:
             loss = objective = setup.loss_fn(model(batch), labels)
             if setup.penalty is not None:
                 objective = loss + setup.penalty()
-            elif l2_lambda is not None:
-                objective = loss + l2_lambda * sum(
+            elif training.l2_lambda:
+                objective = loss + training.l2_lambda * sum(
                     p.pow(2).sum() for p in model.parameters()
                 )
             optimizer.zero_grad()

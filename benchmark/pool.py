@@ -1,0 +1,136 @@
+"""Train the cells of any rows in one pool, the longest first.
+
+First, the speed of every row is measured, so that a long run can say how long it will take.
+This module does not import torch, so that a stage whose cells are finished starts quickly.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmark.params import Params
+from benchmark.running import finished, workers
+from benchmark.running.errors import explained
+from benchmark.running.finished import CellResult
+from benchmark.running.progress import Progress
+from benchmark.training import plan
+from benchmark.training.plan import Cell
+
+Result = TypeVar("Result")
+
+
+def train_rows(loaded: Params, *names: str) -> list[CellResult]:
+    """Return the results of all cells of these rows; train those that are not finished.
+
+    If any are not, all rows are checked first. Raises UserError.
+    """
+    cells = [cell for name in names for cell in plan.cells(loaded, name)]
+    if not all(map(plan.is_finished, cells)):
+        from benchmark.check import check_rows
+
+        check_rows(loaded, *names)
+    return train(cells)
+
+
+def train(cells: Sequence[Cell]) -> list[CellResult]:
+    """Return the results of the cells; train those that are not finished.
+
+    Each result is stored at once, so a run that is interrupted loses at most one epoch of
+    every running cell. Raises UserError.
+    """
+    # Rows that are trained in the same way share their cells.
+    distinct = {cell.stem: cell for cell in cells}
+    stored = {stem: plan.result_of(cell) for stem, cell in distinct.items()}
+    results = {stem: result for stem, result in stored.items() if result}
+    missing = [cell for stem, cell in distinct.items() if stem not in results]
+    if missing:
+        function = in_worker("benchmark.training.cell", "train_cell")
+        for cell, result in map_cells(function, missing):
+            results[cell.stem] = result
+            if cell.stem:
+                store(cell.stem, result)
+    return [results[cell.stem] for cell in cells]
+
+
+def store(stem: Path, result: CellResult) -> None:
+    """Store a finished cell in place of its checkpoint. Raises UserError if that fails."""
+    path = finished.on_machine(stem, result["machine"]).with_suffix(finished.FINISHED)
+    with explained(
+        f"{path.parent}: cannot store a finished cell ({{}}); free some space or make the "
+        "folder writable, then run again: checkpoints are kept",
+        OSError,
+    ):
+        finished.write(path, result)
+    finished.discard_checkpoint(stem)
+
+
+def map_cells(
+    function: Callable[[Cell], Result], cells: Sequence[Cell]
+) -> Iterator[tuple[Cell, Result]]:
+    """Yield each cell and function(cell), in the order in which they finish.
+
+    Raises UserError if the function does.
+    """
+    finished.prune()
+    threads = cells[0].row.training.threads
+    seconds = estimates(cells, threads)
+    longest_first = sorted(range(len(cells)), key=lambda i: -seconds[i])
+    progress = Progress(
+        {i: (str(cells[i]), seconds[i]) for i in longest_first},
+        workers.n_processes(len(cells), threads),
+    )
+    tasks = [(i, portable(cells[i])) for i in longest_first]
+    with progress:
+        for i, result, took in workers.map_tasks(partial(timed, function), tasks, threads):
+            progress.done(i, took)
+            yield cells[i], result
+
+
+def estimates(cells: Sequence[Cell], threads: int) -> list[float]:
+    """Return how many seconds each cell will take; each row is measured once."""
+    rows = [repr(cell.row) for cell in cells]
+    first = {row: i for i, row in reversed(list(enumerate(rows)))}
+    tasks = [(i, portable(cells[i])) for i in first.values()]
+    estimate = in_worker("benchmark.speed", "estimate")
+    measured = workers.map_tasks(partial(timed, estimate), tasks, threads)
+    seconds = {i: estimated for i, estimated, _ in measured}
+    return [seconds[first[row]] for row in rows]
+
+
+def timed(
+    function: Callable[[Cell], Result], task: tuple[int, Cell]
+) -> tuple[int, Result, float]:
+    """Call the function in a worker; return the task's number, the result, and seconds."""
+    start = time.monotonic()
+    return task[0], function(task[1]), time.monotonic() - start
+
+
+def portable(cell: Cell) -> Cell:
+    """Return the cell with all that the workers need, who may not see this repository."""
+    if not os.environ.get(workers.SCHEDULER):
+        return cell
+    from benchmark.training.cell import complete
+
+    architecture, data = complete(cell)
+    stem = cell.stem if plan.keeps_checkpoints() else None
+    return replace(cell, architecture=architecture, data=data, stem=stem)
+
+
+def in_worker(module: str, name: str) -> Callable[[Cell], Any]:
+    """Return a function of the project that needs torch.
+
+    On this machine, its module is imported in the worker. A cluster's workers cannot import
+    it, so it is imported here and sent by value.
+    """
+    if os.environ.get(workers.SCHEDULER):
+        return getattr(import_module(module), name)
+    return partial(_import_and_call, module, name)
+
+
+def _import_and_call(module: str, name: str, cell: Cell) -> Any:
+    return getattr(import_module(module), name)(cell)

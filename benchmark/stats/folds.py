@@ -1,0 +1,93 @@
+"""Differences between nets that were tested in folds.
+
+With folds, each seed is tested on another part of the images and trained on the rest, so
+seeds, test images and training sets vary together. After the effects of nets and folds are
+removed, what remains is how differently the nets react to a fold: the net × fold
+interaction. Each net has its own variance of it (Shukla, Heredity 29, 1972), so a net that
+scatters more widens its own intervals, not those of other nets. The degrees of freedom
+follow Welch (1947) and Satterthwaite (1946). No variance is smaller than the variance over
+images alone.
+
+The intervals hold for training runs like these, whose training sets overlap.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.stats.uncertainty import Estimate, Matrix, t_estimate
+
+# With fewer, the variance over folds is too uncertain.
+MIN_FOLDS = 3
+Folds = npt.NDArray[np.int64]
+
+
+def fold_accuracy(correct: Matrix, folds: Folds) -> Estimate:
+    """Estimate the accuracy of a net, from its accuracies in the folds.
+
+    correct, folds: as in fold_differences. The folds also differ in difficulty, which
+    cancels in a difference of two nets but not here.
+    """
+    means = fold_means(correct, folds)
+    n_folds = len(means)
+    variance = max(means.var(ddof=1) / n_folds, correct.var(ddof=1) / len(correct))
+    return t_estimate(means.mean(), variance, n_folds - 1)
+
+
+def fold_differences(
+    correct: Mapping[str, Matrix], folds: Folds, pairs: Iterable[tuple[str, str]]
+) -> list[Estimate]:
+    """Estimate how much more accurate the first net of each pair is than the second.
+
+    correct: by net, N numbers from 0 to 1, one per image: the share of correct predictions
+    by the seeds that were tested on it. folds: N, the fold of each image, from 0. All nets
+    are tested on all images. Raises ValueError if there are fewer than three folds.
+    """
+    n_folds = int(folds.max()) + 1
+    if n_folds < MIN_FOLDS:
+        raise ValueError(f"needs {MIN_FOLDS} folds, got {n_folds}")
+    means = {name: fold_means(images, folds) for name, images in correct.items()}
+    variances = interaction_variances(means)
+    return [
+        _difference(
+            correct[a] - correct[b],
+            # With two nets, only their difference can be estimated.
+            [variances[a], variances[b]]
+            if variances
+            else [(means[a] - means[b]).var(ddof=1)],
+            n_folds,
+        )
+        for a, b in pairs
+    ]
+
+
+def fold_means(images: Matrix, folds: Folds) -> Matrix:
+    """Return the mean over the images of each fold."""
+    return np.bincount(folds, weights=images) / np.bincount(folds)
+
+
+def interaction_variances(means: Mapping[str, Matrix]) -> dict[str, float]:
+    """Estimate each net's variance over folds, by Shukla's unbiased estimator.
+
+    means: by net, its accuracy in each fold. An estimate below 0 counts as 0. The result is
+    empty for fewer than three nets, whose variances cannot be separated.
+    """
+    n_nets = len(means)
+    if n_nets < 3:
+        return {}
+    table = np.stack(list(means.values()))
+    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    squares = np.square(residual).sum(axis=1)
+    df = table.shape[1] - 1
+    variances = n_nets * (n_nets - 1) * squares - squares.sum()
+    variances /= (n_nets - 1) * (n_nets - 2) * df
+    return dict(zip(means, variances.clip(min=0.0).tolist(), strict=True))
+
+
+def _difference(images: Matrix, variances: list[float], n_folds: int) -> Estimate:
+    """images: for each image, the difference of the two nets."""
+    shares = np.array(variances) / n_folds
+    variance = max(shares.sum(), images.var(ddof=1) / len(images))
+    spread = np.square(shares).sum() / (n_folds - 1)
+    return t_estimate(images.mean(), variance, variance**2 / spread if spread else np.inf)

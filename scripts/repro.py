@@ -1,0 +1,80 @@
+"""Run everything that is not up to date: `dvc repro`, with all training in one pool.
+
+DVC runs its stages one after another, so it trains only the seeds of one row at a time.
+This script first trains the missing cells of all rows together, the longest first; then
+DVC's stages collect them. Plain `dvc repro` gives the same bytes.
+"""
+
+import sys
+from collections.abc import Callable
+
+from dvc.cli import main as run_dvc
+from dvc.repo import Repo
+from dvc.stage import Stage
+from dvc.stage.cache import RunCacheNotFoundError
+
+from benchmark import params, pool
+from benchmark.running import cli, errors
+from benchmark.training import plan
+
+REDRAWN = ("compare", "report", "describe")
+
+
+def main(recipe: str | None) -> None:
+    loaded = params.load()
+    rows = [n for n, e in loaded.rows.items() if recipe in (None, e.recipe)]
+    if not rows:
+        known = ", ".join(loaded.recipes)
+        raise errors.UserError(
+            f"--recipe: {params.PARAMS} has no row with {recipe!r}; choose one of {known}"
+        )
+    # With --allow-missing, rows that are up to date need neither data nor models.
+    options = ["--allow-missing"] if recipe else []
+    dvc("repro", "--quiet", *options, "filter")
+    stale = rows_that(changed, rows, allow_missing=bool(recipe))
+    if stale and not plan.CIFAR2.exists():
+        dvc("repro", "--quiet", "filter")
+    pool.train_rows(loaded, *rows_that(must_run, stale))
+    if not recipe:
+        dvc("repro")
+        return
+    dvc("repro", *options, *(f"validate@{name}" for name in rows))
+    # Without the stages that they depend on, which other rows may need to run again.
+    dvc("repro", *options, "--single-item", *REDRAWN)
+
+
+def rows_that(test: Callable[..., bool], rows: list[str], **options: bool) -> list[str]:
+    """Return the rows whose train stage passes the test."""
+    with Repo() as repo, repo.lock:
+        stages = {stage.addressing: stage for stage in repo.index.stages}
+        return [row for row in rows if test(stages[f"train@{row}"], **options)]
+
+
+def changed(stage: Stage, allow_missing: bool) -> bool:
+    """Return whether code, params or data changed, or if the models are missing."""
+    return bool(stage.changed(allow_missing))
+
+
+def must_run(stage: Stage) -> bool:
+    """Return whether `dvc repro` would run this stage: its outputs are not in the cache."""
+    stage.save_deps()
+    try:
+        stage.repo.stage_cache.restore(stage, dry=True)
+    except RunCacheNotFoundError:
+        return True
+    return False
+
+
+def dvc(*arguments: str) -> None:
+    """Run DVC in this process, which saves its start-up time."""
+    if code := run_dvc(list(arguments)):
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    cli.run(
+        main,
+        cli.argument(
+            "--recipe", metavar="NAME", help="only rows with this recipe; others stay as is"
+        ),
+    )

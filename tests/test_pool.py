@@ -1,0 +1,155 @@
+"""One pool for all rows: progress, order, and the same bytes as with plain DVC."""
+
+import re
+import shutil
+import sys
+import time
+
+import pytest
+
+from benchmark import params, pool
+from benchmark.running import progress
+from benchmark.running.progress import Progress, format_time
+from benchmark.training import plan
+from tests.conftest import FEW, IN_FOLDS, edit_params, modified, ran, run
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (59, "59 s"), (61, "1 min"), (3599, "60 min"), (7500, "2 h 05 min")],
+)
+def test_durations(seconds, text):
+    assert format_time(seconds).replace("1 h 00 min", "60 min") == text
+
+
+def test_progress_says_what_is_done_running_and_left(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    cells = {0: ("deep", 100.0), 1: ("wide", 60.0), 2: ("small", 40.0)}
+    shown = Progress(cells, processes=2)
+    with shown:
+        assert shown.line() == (
+            "0 of 3 training runs done; running: deep, wide; 2 min left"
+        )
+        now[0] = 120.0  # twice as slow as estimated
+        shown.done(1, 120.0)
+        assert shown.line().startswith("1 of 3 training runs done; running: deep, small; ")
+        # deep takes 200 s in all, small 80 s.
+        assert shown.left() == pytest.approx(80)
+        now[0] = 200.0
+        shown.done(0, 200.0)
+        shown.done(2, 80.0)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "3 training runs, 2 at a time: about 2 min"
+    assert said[-1] == (
+        "3 of 3 training runs done in 3 min, processors busy 100% of the time"
+    )
+
+
+def test_the_longest_cells_come_first(small_data, monkeypatch):
+    loaded = params.load()
+    cells = [cell for name in ("first", "res_deep") for cell in plan.cells(loaded, name)]
+    monkeypatch.setattr(pool, "estimates", lambda cells, threads: [1.0, 4.0, 3.0, 2.0])
+    order = [cell for cell, _ in pool.map_cells(str, cells)]
+    assert order == [cells[1], cells[2], cells[3], cells[0]]
+
+
+def test_rows_that_are_trained_alike_share_their_cells(small_data):
+    same = {"net": "baseline", "recipe": "train", "sized_by": "data.classes"}
+    edit_params(small_data, {"rows.twin": same})
+    loaded = params.load()
+    results = pool.train_rows(loaded, "baseline", "twin")
+    assert results[:2] == results[2:]
+    assert len(list((small_data / "checkpoints").glob("*.zip"))) == 2
+
+
+def test_one_more_seed_trains_one_more_cell(small_data, capsys):
+    pool.train_rows(params.load(), "baseline", "dropout")
+    assert "4 training runs" in capsys.readouterr().err
+    edit_params(small_data, {"train.seeds": 3})
+    pool.train_rows(params.load(), "baseline", "dropout")
+    assert "2 training runs, 1 at a time" in capsys.readouterr().err
+    pool.train_rows(params.load(), "baseline", "dropout")
+    assert capsys.readouterr().err == ""
+
+
+IMPORTS = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+print(sorted(name for name in ("torch", "pandas", "torchvision") if name in sys.modules))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["train", "validate"])
+def test_a_stage_with_finished_cells_does_not_import_torch(scratch, tmp_path, stage):
+    here = {"cwd": scratch, "CHECKPOINTS": str(tmp_path)}
+    run("python", "-m", "stages.train", "baseline", **here)
+    printed = run(sys.executable, "-c", IMPORTS, f"stages.{stage}", "baseline", **here)
+    assert printed.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["download", "filter"])
+def test_a_stage_without_pictures_does_not_import_torchvision(small_run, stage):
+    printed = run(sys.executable, "-c", IMPORTS, f"stages.{stage}", cwd=small_run)
+    assert "torchvision" not in printed.splitlines()[-1]
+    run("git", "checkout", "-q", ".", cwd=small_run)
+
+
+def repro(folder, *arguments, **environment):
+    return run("python", "-m", "scripts.repro", *arguments, cwd=folder, **environment)
+
+
+@pytest.mark.slow
+def test_the_pool_gives_the_same_bytes_as_plain_dvc(scratch, tmp_path):
+    """Train all rows again in the pool, with two processes; DVC then only collects."""
+    shutil.rmtree(scratch / ".dvc/cache")
+    shutil.rmtree(scratch / "models")
+    printed = repro(
+        scratch, is_fresh=True, LOKY_MAX_CPU_COUNT="2", CHECKPOINTS=str(tmp_path)
+    )
+    n_cells = 2 * len(FEW) + 4 * len(IN_FOLDS)
+    assert f"{n_cells} training runs, 2 at a time: about" in printed
+    assert printed.count("training runs, 2 at a time") == 1
+    assert re.search(
+        rf"{n_cells} of {n_cells} training runs done in .*, processors busy", printed
+    )
+    assert {f"train@{name}" for name in (*FEW, *IN_FOLDS)} <= ran(printed)
+    assert run("git", "status", "--porcelain", cwd=scratch) == ""
+    assert modified(scratch) == set()
+    assert "training runs" not in repro(scratch, CHECKPOINTS=str(tmp_path))
+
+
+@pytest.mark.slow
+def test_one_recipe_only(clone):
+    """In a clone without data and models, the other rows stay as they are."""
+    edit_params(clone, {"annealed.lr": 0.01, "train.lr": 0.5})
+    printed = repro(clone, "--recipe", "annealed")
+    assert f"{4 * len(IN_FOLDS)} training runs" in printed
+    stages = ran(printed)
+    assert {f"validate@{name}" for name in IN_FOLDS} <= stages
+    assert {"compare", "report"} <= stages
+    assert not stages & {f"{kind}@{name}" for name in FEW for kind in ("train", "validate")}
+    changed = run("git", "status", "--porcelain", cwd=clone).split()[1::2]
+    assert not [name for name in changed if name.startswith("metrics/res_deep")]
+    assert "metrics/baseline_annealed.json" in changed
+
+
+@pytest.mark.slow
+def test_an_unknown_recipe_is_one_line(scratch):
+    printed = run(
+        "python", "-m", "scripts.repro", "--recipe", "fast", cwd=scratch, check=False
+    )
+    said = "error: --recipe: params.yaml has no row with 'fast'; choose one of train, "
+    assert printed == f"{said}annealed\n"
+
+
+def test_the_line_on_a_terminal_is_written_over(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "ON_TERMINAL", 0.01)
+    with Progress({0: ("one", 1.0)}, processes=1) as _:
+        time.sleep(0.1)
+    said = capsys.readouterr().err
+    assert said.count("\r\033[K0 of 1 training runs done; running: one") > 1
