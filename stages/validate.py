@@ -24,11 +24,12 @@ RESULTS = Path("results")
 
 def main(row: str) -> None:
     loaded = params.load()
-    cells = {cell.seed: cell for cell in plan.cells(loaded, row)}
+    cell, *_ = plan.cells(loaded, row)
     files = {seed_of(path): path for path in (MODELS / row).glob("seed-*.pt")}
-    if not files.keys() & cells.keys():
+    if not files:
         raise errors.UserError(f"{MODELS / row}: no model; run `dvc repro train@{row}`")
-    scores = {seed: score(cells[seed], files[seed]) for seed in sorted(files)}
+    # There may be more models than seeds, if params.yaml changed since.
+    scores = {s: score(plan.with_seed(cell, s), files[s]) for s in sorted(files)}
     results = RESULTS / row
     stage.write(results / "predictions.csv", predictions_csv(scores))
     stage.write(results / "seeds.csv", seeds_csv(scores))

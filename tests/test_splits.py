@@ -138,3 +138,13 @@ def test_a_holdout_through_the_stages(small_data):
     numbers = [int(line.split(",")[0]) for line in lines[1:]]
     # 40 training images; their numbers follow those of the 4 test images.
     assert len(numbers) == 8 and min(numbers) >= 4
+
+
+@pytest.mark.slow
+def test_more_models_than_seeds_are_all_scored(small_data):
+    here = {"cwd": small_data, "PYTHONPATH": str(ROOT)}
+    run("python", "-m", "stages.train", "baseline", **here)
+    edit_params(small_data, {"train.seeds": 1})
+    run("python", "-m", "stages.validate", "baseline", **here)
+    lines = (small_data / "results/baseline/seeds.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["seed", "0", "1"]

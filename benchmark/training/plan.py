@@ -7,7 +7,7 @@ torch, so that a stage whose cells are finished starts quickly.
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,19 +63,19 @@ def cells_of(row: Row, data: Data) -> list[Cell]:
         "training": row.training.model_dump(exclude={"seeds"}),
         "images": (data.mean, data.std, data.holdout),
     }
-    prefix = f"{row.net}-{fingerprint(values, [*CODE, row.file])}"
+    code = fingerprint(values, [*CODE, row.file])
     machine = machine_of(row.training.device)
-    return [
-        Cell(
-            row,
-            seed,
-            data.mean,
-            data.std,
-            data.holdout,
-            finished.folder() / f"{prefix}-seed-{seed}-{machine}",
-        )
-        for seed in range(row.training.seeds)
-    ]
+    stem = finished.folder() / f"{row.net}-{code}-seed-0-{machine}"
+    first = Cell(row, 0, data.mean, data.std, data.holdout, stem)
+    return [with_seed(first, seed) for seed in range(row.training.seeds)]
+
+
+def with_seed(cell: Cell, seed: int) -> Cell:
+    """Return the cell of another seed."""
+    if cell.stem is None:
+        return replace(cell, seed=seed)
+    start, _, machine = cell.stem.name.rsplit("-", 2)
+    return replace(cell, seed=seed, stem=cell.stem.with_name(f"{start}-{seed}-{machine}"))
 
 
 def fingerprint(values: dict[str, Any], code: Iterable[Path]) -> str:
