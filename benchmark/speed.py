@@ -5,6 +5,7 @@ import time
 
 import torch
 
+from benchmark.running import errors
 from benchmark.training import recipe
 from benchmark.training.cell import SCORED_EPOCHS, complete
 from benchmark.training.environment import choose_device
@@ -20,7 +21,15 @@ PASSES_PER_STEP = 3
 
 
 def estimate(cell: Cell) -> float:
-    """Return how many seconds the cell will take on this machine."""
+    """Return how many seconds the cell will take on this machine.
+
+    Raises UserError if the architecture's file raises.
+    """
+    with errors.blame_architecture(str(cell)):
+        return _estimate(cell)
+
+
+def _estimate(cell: Cell) -> float:
     architecture, data = complete(cell)
     training = cell.row.training
     torch.set_num_threads(training.threads)

@@ -108,9 +108,11 @@ def read(path: Path) -> CellResult | None:
 def prune() -> None:
     """Delete finished cells and checkpoints that were not used for a month."""
     month_ago = time.time() - SECONDS_OF_A_MONTH
-    for file in folder().glob("*"):
-        if file.suffix in (FINISHED, CHECKPOINT) and file.stat().st_mtime < month_ago:
-            file.unlink(missing_ok=True)
+    for file in folder().glob("*-seed-*"):
+        with suppress(FileNotFoundError):  # another process may delete it, too
+            is_ours = file.suffix in (FINISHED, CHECKPOINT)
+            if is_ours and file.stat().st_mtime < month_ago:
+                file.unlink()
 
 
 def discard_checkpoint(stem: Path) -> None:

@@ -86,7 +86,7 @@ class Progress:
         """Describe the state of the pool."""
         parts = [f"{self.n_done} of {len(self.estimates)} training runs done"]
         if self.started and not self.ended.is_set():
-            running = ", ".join(self.names[cell] for cell in self.started)
+            running = ", ".join(self.names[cell] for cell in list(self.started))
             parts += [f"running: {running}", f"{format_time(self.left())} left"]
         return "; ".join(parts)
 
