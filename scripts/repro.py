@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 
 from dvc.cli import main as run_dvc
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError
+from dvc_data.hashfile.hash_info import HashInfo
 
 from benchmark import params, pool
 from benchmark.running import cli, errors
@@ -45,7 +47,7 @@ def main(recipe: str | None) -> None:
 
 def rows_that(test: Callable[..., bool], rows: list[str], **options: bool) -> list[str]:
     """Return the rows whose train stage passes the test."""
-    with Repo() as repo, repo.lock:
+    with errors.explained("dvc: {}", DvcException), Repo() as repo, repo.lock:
         stages = {stage.addressing: stage for stage in repo.index.stages}
         return [row for row in rows if test(stages[f"train@{row}"], **options)]
 
@@ -57,7 +59,11 @@ def changed(stage: Stage, allow_missing: bool) -> bool:
 
 def must_run(stage: Stage) -> bool:
     """Return whether `dvc repro` would run this stage: its outputs are not in the cache."""
+    is_changed = stage.changed_stage() or stage.changed_deps()
     stage.save_deps()
+    if is_changed:  # the outputs in dvc.lock are those of the former deps
+        for out in stage.outs:
+            out.hash_info = HashInfo()
     try:
         stage.repo.stage_cache.restore(stage, dry=True)
     except RunCacheNotFoundError:

@@ -153,3 +153,12 @@ def test_the_line_on_a_terminal_is_written_over(monkeypatch, capsys):
         time.sleep(0.1)
     said = capsys.readouterr().err
     assert said.count("\r\033[K0 of 1 training runs done; running: one") > 1
+
+
+@pytest.mark.slow
+def test_changed_rows_are_trained_in_the_pool_although_old_models_are_cached(retrained):
+    edit_params(retrained, {"train.weight_decay": 0.01})
+    printed = repro(retrained)
+    assert f"{2 * len(FEW)} training runs, 1 at a time" in printed
+    # DVC's stages find them finished.
+    assert printed.count(" training runs, ") == 1
