@@ -56,7 +56,7 @@ def check_settings(
             "rename the argument"
         )
     sizes = tuple(key for key in params.Model.model_fields if key in declared)
-    wanted = {(): "data.classes", ("n_chans",): "model.n_chans"}.get(sizes, "model")
+    wanted = {names: key for key, names in params.SIZES.items()}.get(sizes, "model")
     if entry.sized_by != wanted:
         takes = " and ".join(sizes) or "neither n_chans nor n_blocks"
         raise UserError(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from benchmark.params import Params
 from benchmark.running import finished, workers
-from benchmark.running.errors import explained
+from benchmark.running.errors import UserError, explained
 from benchmark.running.finished import CellResult
 from benchmark.running.progress import Progress
 from benchmark.training import plan
@@ -49,24 +49,41 @@ def train(cells: Sequence[Cell]) -> list[CellResult]:
     results = {stem: result for stem, result in stored.items() if result}
     missing = [cell for stem, cell in distinct.items() if stem not in results]
     if missing:
+        code = {cell.row.file: code_of(cell) for cell in missing}
         function = in_worker("benchmark.training.cell", "train_cell")
         for cell, result in map_cells(function, missing):
             results[cell.stem] = result
             if cell.stem:
+                refuse_other_code(cell, code[cell.row.file])
                 store(cell.stem, result)
     return [results[cell.stem] for cell in cells]
 
 
 def store(stem: Path, result: CellResult) -> None:
     """Store a finished cell in place of its checkpoint. Raises UserError if that fails."""
-    path = finished.on_machine(stem, result["machine"]).with_suffix(finished.FINISHED)
     with explained(
-        f"{path.parent}: cannot store a finished cell ({{}}); free some space or make the "
+        f"{stem.parent}: cannot store a finished cell ({{}}); free some space or make the "
         "folder writable, then run again: checkpoints are kept",
         OSError,
     ):
-        finished.write(path, result)
-    finished.discard_checkpoint(stem)
+        finished.store(stem, result)
+
+
+def code_of(cell: Cell) -> str:
+    """Return a hash of the code and the images that determine the cell's result."""
+    return plan.fingerprint({}, [*plan.CODE, cell.row.file])
+
+
+def refuse_other_code(cell: Cell, before: str) -> None:
+    """Raise UserError if code or images changed since the fingerprints were made.
+
+    A worker may have loaded either version.
+    """
+    if code_of(cell) != before:
+        raise UserError(
+            f"{cell}: its code or its images changed during the run, so the result is not "
+            "stored; run again"
+        )
 
 
 def map_cells(

@@ -22,6 +22,14 @@ from notebook.rows import Row
 
 RESULTS = Path("notebook/results")
 BATCH_SIZE = 64
+# How the notebook trains every row, whatever the recipes of the benchmark are.
+NOTEBOOK: dict[str, Any] = {
+    "batch_size": BATCH_SIZE, "momentum": 0, "nesterov": False, "weight_decay": 0,
+    "schedule": "constant", "warmup": 0, "label_smoothing": 0, "l1_lambda": 0,
+    "l2_lambda": 0, "flip": False, "crop": 0, "cutout": 0, "averaged_epochs": 0,
+    "flip_at_test": False, "precision": "fp32", "split": "official", "threads": 1,
+    "device": "cpu",
+}  # fmt: skip
 
 
 def main(row: str) -> None:
@@ -51,23 +59,24 @@ def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
     architecture = recipe.load_architecture(benchmark.net)
     settings = rows.settings_of(row, benchmark.settings)
     data = loaded.data
-    values = {"row": row.model_dump(), "settings": settings, "data": (data.mean, data.std)}
+    training = params.Train(
+        lr=row.lr,
+        # If the batch loop comes after the epoch loop, each batch is used only once.
+        epochs=1 if "batches_outside" in row.defects else row.epochs,
+        seeds=table.seeds,
+        **NOTEBOOK,
+    )
+    values = {
+        "row": row.model_dump(),
+        "settings": settings,
+        "training": training.model_dump(exclude={"seeds"}),
+        "data": (data.mean, data.std),
+    }
     own = (Path(module.__file__ or "") for module in (defects, rows))
     code = [*plan.CODE, benchmark.file, *own, Path(__file__)]
     for defect in row.defects:
         if defect in defects.IN_ARCHITECTURE:
             architecture = defects.IN_ARCHITECTURE[defect](architecture)
-    training = loaded.train.model_copy(
-        update={
-            "lr": row.lr,
-            # If the batch loop comes after the epoch loop, each batch is used only once.
-            "epochs": 1 if "batches_outside" in row.defects else row.epochs,
-            "batch_size": BATCH_SIZE,
-            "threads": 1,
-            "device": "cpu",
-            "precision": "fp32",
-        }
-    )
     here = replace(benchmark, name=name, settings=settings, training=training)
     stem = f"{finished.folder()}/notebook-{name}-{plan.fingerprint(values, code)}"
     machine = plan.machine_of("cpu")

@@ -26,7 +26,7 @@ def main(recipe: str | None) -> None:
     loaded = params.load()
     rows = [n for n, e in loaded.rows.items() if recipe in (None, e.recipe)]
     if not rows:
-        known = ", ".join(loaded.recipes)
+        known = ", ".join(dict.fromkeys(entry.recipe for entry in loaded.rows.values()))
         raise errors.UserError(
             f"--recipe: {params.PARAMS} has no row with {recipe!r}; choose one of {known}"
         )

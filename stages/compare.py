@@ -8,12 +8,16 @@ import pandas as pd
 
 from benchmark import params
 from benchmark.reporting import charts, tables
-from benchmark.reporting.comparison import all_pairs, differences_from_baseline
+from benchmark.reporting.comparison import (
+    all_pairs,
+    differences_from_baseline,
+    letters_of,
+)
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, read_families
 from benchmark.running import stage
-from benchmark.stats.significance import Difference, compact_letter_display
+from benchmark.stats.significance import Difference
 
 PLOTS = Path("plots")
 # Accuracies published in the notebook and in both editions of the book.
@@ -78,9 +82,7 @@ def pairs_table(families: list[Results]) -> str:
         families=families,
         pairs=pairs,
         letters=[
-            compact_letter_display(
-                [name for name in results.by_accuracy if name in results.comparable], tested
-            )
+            letters_of(results, tested)
             for results, tested in zip(families, pairs, strict=True)
         ],
         warnings=[warning(results) for results in families],

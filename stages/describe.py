@@ -21,7 +21,8 @@ def main() -> None:
         metrics=results.metrics[BASELINE],
         interval=results.intervals.get(BASELINE),
         first=results.seeds[BASELINE].iloc[0],
-        n_test=results.n_test,
+        n_test=results.predictions[BASELINE]["seed_0"].count(),
+        holdout=loaded.data.holdout,
         n_seeds=results.n_seeds,
         environment=environment_of(BASELINE),
     )

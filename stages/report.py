@@ -12,7 +12,11 @@ from ruamel.yaml import YAML
 
 from benchmark import params
 from benchmark.reporting import charts, dvc_lock, report_charts
-from benchmark.reporting.comparison import all_pairs, differences_from_baseline
+from benchmark.reporting.comparison import (
+    all_pairs,
+    differences_from_baseline,
+    letters_of,
+)
 from benchmark.reporting.costs import Cost, cost_of
 from benchmark.reporting.figures import png
 from benchmark.reporting.real_images import load_real_images
@@ -20,7 +24,6 @@ from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, environment_of, read_families
 from benchmark.reporting.tables import HardImage, hardest
 from benchmark.running import cli, stage
-from benchmark.stats.significance import compact_letter_display
 from benchmark.training import recipe
 
 COMMITTED, REAL = Path("plots/report.html"), Path("pictures/report.html")
@@ -52,7 +55,7 @@ def page(loaded: params.Params, target: Path) -> str:
         pairs=pairs,
         costs=costs,
         letters=[
-            compact_letter_display(results.by_accuracy, tested) if tested else {}
+            letters_of(results, tested)
             for results, tested in zip(families, pairs, strict=True)
         ],
         hard_images=hard_images,

@@ -26,8 +26,11 @@ def main(row: str) -> None:
     loaded = params.load()
     cell, *_ = plan.cells(loaded, row)
     files = {seed_of(path): path for path in (MODELS / row).glob("seed-*.pt")}
-    if not files:
-        raise errors.UserError(f"{MODELS / row}: no model; run `dvc repro train@{row}`")
+    missing = set(range(params.row_of(loaded, row).training.seeds)) - files.keys()
+    if missing:
+        raise errors.UserError(
+            f"{MODELS / row}: no model of seed {min(missing)}; run `dvc repro train@{row}`"
+        )
     # There may be more models than seeds, if params.yaml changed since.
     scores = {s: score(plan.with_seed(cell, s), files[s]) for s in sorted(files)}
     results = RESULTS / row
@@ -40,7 +43,8 @@ def main(row: str) -> None:
         metrics["holdout"] = loaded.data.holdout
     stage.write(METRICS / f"{row}.json", json.dumps(metrics, indent=2) + "\n")
     val, train = (f"{metrics[f'{split}_accuracy']:.1%}" for split in ("val", "train"))
-    print(f"{row}: test accuracy {val} (training {train}), {len(scores)} seed(s)")
+    images = "held-out" if loaded.data.holdout else "test"
+    print(f"{row}: {images} accuracy {val} (training {train}), {len(scores)} seed(s)")
 
 
 def score(cell: Cell, path: Path) -> Scores:

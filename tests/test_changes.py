@@ -16,7 +16,7 @@ SEEDS = [f"seed_{seed}" for seed in range(N_SEEDS)]
 def predictions(threshold, seed):
     """Predictions of a net: correct if an image's difficulty is below the threshold."""
     made = results_of({"res": threshold}, N_SEEDS, seed, scatter=0.5).predictions["res"]
-    return made.rename_axis("example")
+    return made.set_index("example")
 
 
 @pytest.fixture

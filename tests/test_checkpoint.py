@@ -17,6 +17,7 @@ import torch
 from benchmark import params, pool
 from benchmark.data.dataset import CIFAR2
 from benchmark.running import finished
+from benchmark.running.errors import UserError
 from benchmark.training import cell as cell_module
 from benchmark.training import plan
 from benchmark.training.cell import complete, fit, train_cell
@@ -266,6 +267,34 @@ def test_a_cell_that_another_process_finished_is_not_trained(small_cells, monkey
     assert train_cell(cell) == result
 
 
+def test_a_result_of_edited_code_is_not_stored(small_cells, monkeypatch):
+    cell = small_cells("baseline")[0]
+
+    def edit_and_train(cell):
+        with (Path("architectures") / "baseline.py").open("a") as file:
+            file.write("\n# edited\n")
+        return train_cell(cell)
+
+    monkeypatch.setattr(pool, "in_worker", lambda _, name: edit_and_train)
+    monkeypatch.setattr(pool, "estimates", lambda cells, _: [1.0])
+    with pytest.raises(UserError, match=r"^baseline seed 0: its code .* run again$"):
+        pool.train([cell])
+    assert plan.result_of(cell) is None
+
+
+def test_two_processes_store_the_same_cell(small_cells):
+    cell = small_cells("baseline")[0]
+    result = train_cell(cell)
+    finished.store(cell.stem, result)
+    path = cell.stem.with_suffix(finished.FINISHED)
+    before = path.stat().st_ino
+    finished.store(cell.stem, result)  # keeps the file that others may be reading
+    assert path.stat().st_ino == before
+    path.write_bytes(b"damaged")
+    finished.store(cell.stem, result)
+    assert plan.result_of(cell) == result
+
+
 @pytest.mark.parametrize("damage", [b"", b"PK", b"not a zip", None])
 def test_a_damaged_cell_is_trained_again(small_cells, damage):
     cell = small_cells("baseline")[0]
@@ -322,6 +351,19 @@ def test_a_cell_that_is_used_is_not_old(small_cells):
 def as_on(monkeypatch, processor):
     """Pretend that this machine has another processor."""
     monkeypatch.setattr("benchmark.training.environment._processor", lambda: processor)
+
+
+def test_a_run_that_was_resumed_with_another_torch_is_mixed(small_cells, monkeypatch):
+    cell = small_cells("baseline")[0]
+    train(cell, interrupt_after=2)
+    describe = cell_module.describe
+    monkeypatch.setattr(
+        cell_module, "describe", lambda *given: describe(*given) | {"torch": "3.0"}
+    )
+    monkeypatch.setenv(finished.OTHERS, "1")
+    result, epochs = train(cell)
+    assert epochs == [3, 4]
+    assert result["machine"] == finished.MIXED
 
 
 @pytest.mark.parametrize("interrupt_after", [2, None])

@@ -8,13 +8,19 @@ import pytest
 
 from benchmark import params
 from benchmark.reporting import charts
-from benchmark.reporting.comparison import all_pairs, differences_from_baseline
+from benchmark.reporting.comparison import (
+    all_pairs,
+    differences_from_baseline,
+    letters_of,
+)
 from benchmark.reporting.figures import png
-from benchmark.reporting.results import Results
+from benchmark.reporting.results import Results, refuse_other_images
+from benchmark.running.errors import UserError
 from stages import compare
 from tests.conftest import COMMITTED
 
-LABEL = np.arange(2000) % 2
+EXAMPLE = np.arange(2000)
+LABEL = EXAMPLE % 2
 
 
 def results_of(thresholds, n_seeds=3, seed=1, scatter=0.3, recipe="train"):
@@ -26,7 +32,7 @@ def results_of(thresholds, n_seeds=3, seed=1, scatter=0.3, recipe="train"):
         rest = generator.normal(size=(n_seeds, len(LABEL))) * scatter
         right = hard + rest < threshold
         table = {f"seed_{s}": np.where(right[s], LABEL, 1 - LABEL) for s in range(n_seeds)}
-        predictions[name] = pd.DataFrame({"label": LABEL, **table})
+        predictions[name] = pd.DataFrame({"example": EXAMPLE, "label": LABEL, **table})
         each = right.mean(axis=1)
         seeds[name] = pd.DataFrame(
             {"seed": range(n_seeds), "train_accuracy": each, "val_accuracy": each}
@@ -147,7 +153,7 @@ def test_one_seed_shows_no_differences():
     assert "One seed cannot show which differences are real." in table
     assert "One seed cannot show" in compare.pairs_table([one])
     figure = charts.ranking([one], [{}])
-    assert figure.axes[0].get_title(loc="left") == "one seed"
+    assert figure.axes[0].get_title(loc="left").startswith("One seed cannot show which")
     assert figure.get_supxlabel() == "test accuracy of one seed"
 
 
@@ -183,6 +189,18 @@ def test_a_row_that_does_not_cover_all_folds_has_no_verdict():
     assert row(text, "partly")[5] == "–"
     assert "partly covers 2 of 6 folds, so there is no verdict." in text
     assert "| partly |" not in compare.pairs_table([made])
+    letters = letters_of(made, all_pairs(made))
+    assert set(letters) == {"baseline", "better"}
+
+
+@pytest.mark.parametrize("official", ["baseline", "better"])
+def test_rows_of_other_splits_are_refused(official):
+    made = in_folds({"baseline": 1.2, "better": 1.7})
+    made.predictions[official] = results_of({official: 1.2}).predictions[official]
+    if official == "baseline":
+        del made.metrics[official]["n_folds"]
+    with pytest.raises(UserError, match=r"^results of \w+: not the same images as \w+; "):
+        refuse_other_images(made)
 
 
 def test_accuracies_on_held_out_images_are_called_so(three):

@@ -1,19 +1,28 @@
 """The notebook's defects: each one alone, all rows, and the committed results."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from architectures import batch_norm, sequential
+from benchmark import params
 from benchmark.running.errors import UserError
 from benchmark.training import recipe, scoring
 from benchmark.training.loop import train
 from benchmark.training.step import make_step
 from notebook import defects, report, rows
 from notebook import train as notebook_train
-from tests.conftest import ARCHITECTURES, COMMITTED, ROOT, SMALL_NET, YAML_SAFE
+from tests.conftest import (
+    ARCHITECTURES,
+    COMMITTED,
+    ROOT,
+    SMALL_NET,
+    YAML_SAFE,
+    edit_params,
+)
 
 ROWS = YAML_SAFE.load(ROOT / "notebook/params.yaml")["rows"]
 IMAGES = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -130,6 +139,16 @@ def test_an_interrupted_row_is_resumed(notebook_cells, monkeypatch):
         notebook_train.train_row(cell, row)
     assert notebook_train.train_row(cell, row) == expected
     assert seen == [1, 2, 3]
+
+
+def test_the_benchmarks_recipe_does_not_reach_the_notebook(notebook_cells):
+    [before, _], _ = notebook_cells("dropout")
+    edit_params(Path(), {"train.momentum": 0.9, "train.flip": True, "train.split": "folds"})
+    loaded = params.load()
+    [after, _] = notebook_train.cells(loaded, rows.load(loaded), "dropout")
+    assert after.row.training == before.row.training
+    assert after.row.training.momentum == 0 and not after.row.training.flip
+    assert after.stem == before.stem
 
 
 def test_a_loss_that_is_not_finite_is_one_line(notebook_cells):

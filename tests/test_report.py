@@ -97,6 +97,14 @@ def test_the_hardest_images_come_first():
     assert [image.index for image in tables.hardest(results, limit=1)] == [7]
 
 
+def test_hard_images_have_the_numbers_of_the_predictions():
+    results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=2)
+    for predictions in results.predictions.values():
+        predictions["example"] += 5000  # images that were held out
+    hard = tables.hardest(results, limit=3)
+    assert hard and all(image.index >= 5000 for image in hard)
+
+
 def test_tied_votes_go_to_the_true_class():
     results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=2)
     label = results.predictions["baseline"]["label"]
@@ -290,7 +298,14 @@ def test_the_committed_model_card_matches_the_metrics():
 
 @pytest.mark.slow
 def test_the_model_card_follows_the_recipe(scratch, monkeypatch):
-    edit_params(scratch, {"rows.baseline.lr": 0.123})
     monkeypatch.chdir(scratch)
     describe.main()
-    assert "learning rate 0.123" in describe.CARD.read_text("utf-8")
+    text = describe.CARD.read_text("utf-8")
+    assert "SGD without momentum" in text
+    changes = {"lr": 0.123, "momentum": 0.9, "schedule": "linear", "flip": True, "crop": 2}
+    edit_params(scratch, {f"rows.baseline.{key}": new for key, new in changes.items()})
+    edit_params(scratch, {"data.source": "cifar10"})
+    describe.main()
+    text = describe.CARD.read_text("utf-8")
+    assert "SGD with momentum 0.9, learning rate 0.123 (linear schedule)" in text
+    assert "Augmented: mirrored, shifted." in text

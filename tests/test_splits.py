@@ -123,15 +123,10 @@ def test_a_holdout_of_everything_is_one_line():
 @pytest.mark.slow
 def test_a_holdout_through_the_stages(small_data):
     edit_params(small_data, {"data.holdout": 0.2, "train.seeds": 1})
-    for stage in ("train", "validate"):
-        run(
-            "python",
-            "-m",
-            f"stages.{stage}",
-            "baseline",
-            cwd=small_data,
-            PYTHONPATH=str(ROOT),
-        )
+    here = {"cwd": small_data, "PYTHONPATH": str(ROOT)}
+    run("python", "-m", "stages.train", "baseline", **here)
+    said = run("python", "-m", "stages.validate", "baseline", **here)
+    assert said.startswith("baseline: held-out accuracy ")
     metrics = json.loads((small_data / "metrics/baseline.json").read_text())
     assert metrics["holdout"] == 0.2
     lines = (small_data / "results/baseline/predictions.csv").read_text().splitlines()
@@ -148,3 +143,6 @@ def test_more_models_than_seeds_are_all_scored(small_data):
     run("python", "-m", "stages.validate", "baseline", **here)
     lines = (small_data / "results/baseline/seeds.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["seed", "0", "1"]
+    edit_params(small_data, {"train.seeds": 3})
+    said = run("python", "-m", "stages.validate", "baseline", check=False, **here)
+    assert said.startswith("error: models/baseline: no model of seed 2; run `dvc repro tr")

@@ -18,7 +18,7 @@ PARAMS = {
     "*@baseline_annealed compare report describe",
     ("data.mean", (0.5, 0.5, 0.5)): "*@chapter *@annealed convolve report describe",
     ("data.std", (0.5, 0.5, 0.5)): "*@chapter *@annealed convolve report describe",
-    ("data.holdout", 0.5): "*@chapter *@annealed report",
+    ("data.holdout", 0.5): "*@chapter *@annealed report describe",
     ("data.synthetic.train_images", 70): "download report",
     ("data.synthetic.val_images", 30): "download report",
     ("data.synthetic.seed", 1): "download report",

@@ -44,10 +44,10 @@ def ranking(
     shown: dict[str, None] = {}
     for axes, results, tested in zip(panels[0], families, vs_baseline, strict=True):
         shown |= _rank(axes, results, tested, names)
-        said = headline(results, tested)
-        if len(families) > 1:  # there is room for a few words only
-            said = f"{results.title}: {said.removesuffix(' clearly from the baseline')}"
-        axes.set_title(said, fontsize=12)
+        several = len(families) > 1
+        said = headline(results, tested, is_short=several)
+        axes.set_title(f"{results.title}: {said}" if several else said, fontsize=12)
+        axes.xaxis.set_major_locator(MaxNLocator(4 if several else 6, steps=[1, 2, 5, 10]))
     panels[0, 0].set_yticks(range(len(names)), names, fontsize=12)
     panels[0, 0].invert_yaxis()
     has_seeds = any(results.intervals for results in families)
@@ -90,18 +90,22 @@ def _rank(
             zorder=0,
         )  # fmt: skip
     axes.tick_params(axis="x", labelsize=12)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(PERCENT)
     axes.grid(False, axis="y")
     return dict.fromkeys(states.values())
 
 
-def headline(results: Results, vs_baseline: Mapping[str, Difference]) -> str:
-    """Say in one line what the ranking shows."""
-    if not vs_baseline:
-        return "one seed" if results.n_seeds < 2 else "no comparison"
-    n_clear = sum(difference.is_significant for difference in vs_baseline.values())
-    return f"{n_clear} of {len(vs_baseline)} nets differ clearly from the baseline"
+def headline(
+    results: Results, vs_baseline: Mapping[str, Difference], is_short: bool = False
+) -> str:
+    """Say in one line, or in a few words, what the ranking shows."""
+    if vs_baseline:
+        n_clear = sum(difference.is_significant for difference in vs_baseline.values())
+        said = f"{n_clear} of {len(vs_baseline)} nets differ"
+        return said if is_short else f"{said} clearly from the baseline"
+    if results.n_seeds > 1:
+        return "no comparison" if is_short else "No net can be compared with the baseline"
+    return "one seed" if is_short else "One seed cannot show which differences are real"
 
 
 def state_of(name: str, vs_baseline: Mapping[str, Difference]) -> str:

@@ -5,7 +5,12 @@ from itertools import combinations
 
 from benchmark.reporting.results import BASELINE, Results
 from benchmark.stats.folds import fold_differences
-from benchmark.stats.significance import Difference, differences, holm
+from benchmark.stats.significance import (
+    Difference,
+    compact_letter_display,
+    differences,
+    holm,
+)
 
 
 def differences_from_baseline(results: Results) -> dict[str, Difference]:
@@ -19,8 +24,18 @@ def differences_from_baseline(results: Results) -> dict[str, Difference]:
 
 def all_pairs(results: Results) -> list[Difference]:
     """Test every pair, the better net first, all as one family."""
-    names = [name for name in results.by_accuracy if name in results.comparable]
-    return compare(results, combinations(names, 2))
+    return compare(results, combinations(ranked(results), 2))
+
+
+def ranked(results: Results) -> list[str]:
+    """Return the comparable nets, best first."""
+    return [name for name in results.by_accuracy if name in results.comparable]
+
+
+def letters_of(results: Results, pairs: Iterable[Difference]) -> dict[str, str]:
+    """Return the letters of the comparable nets, best first; empty without pairs."""
+    pairs = list(pairs)
+    return compact_letter_display(ranked(results), pairs) if pairs else {}
 
 
 def compare(results: Results, pairs: Iterable[tuple[str, str]]) -> list[Difference]:

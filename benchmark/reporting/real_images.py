@@ -1,4 +1,4 @@
-"""Load the test images, for pictures that stay on this machine."""
+"""Load CIFAR-10 images, for pictures that stay on this machine."""
 
 import io
 
@@ -12,9 +12,10 @@ from benchmark.running.files import md5
 
 
 def load_real_images() -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Return the test images, N×3×32×32, uint8, their labels, N, and the class names.
+    """Return all images, N×3×32×32, uint8, their labels, N, and the class names.
 
-    Raises UserError if the results in dvc.lock are for other images.
+    The test images come first, as in the column `example` of the predictions. Raises
+    UserError if the results in dvc.lock are for other images.
     """
     content = CIFAR2.read_bytes()
     if md5(content) != dvc_lock.md5s().get(CIFAR2.as_posix()):
@@ -23,4 +24,8 @@ def load_real_images() -> tuple[Tensor, Tensor, tuple[str, ...]]:
             "update both with `dvc repro`"
         )
     stored = torch.load(io.BytesIO(content), weights_only=True)
-    return stored["val_images"], stored["val_labels"], tuple(stored["class_names"])
+    images, labels = (
+        torch.cat([stored[f"{part}_{kind}"] for part in ("val", "train")])
+        for kind in ("images", "labels")
+    )
+    return images, labels, tuple(stored["class_names"])

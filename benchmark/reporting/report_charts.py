@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.reporting.charts import PERCENT, STATES, state_of
+from benchmark.reporting.comparison import ranked
 from benchmark.reporting.costs import Cost
 from benchmark.reporting.figures import frame
 from benchmark.reporting.results import Results
@@ -96,7 +97,7 @@ def pairs(results: Results, tested: Sequence[Difference]) -> Figure:
 
     Significant differences are coloured and bold.
     """
-    names = [name for name in results.by_accuracy if name in results.comparable]
+    names = ranked(results)
     points = pd.DataFrame(np.nan, names, names)
     is_clear = pd.DataFrame(False, names, names)
     for pair in tested:

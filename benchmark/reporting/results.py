@@ -168,11 +168,11 @@ def read(rows: Sequence[Row]) -> Results:
             curves[label] = pd.read_csv(RESULTS / name / "loss_curve.csv")
             predictions[label] = pd.read_csv(RESULTS / name / "predictions.csv")
     results = Results(rows[0].recipe, by_label, metrics, seeds, curves, predictions)
-    _refuse_other_images(results)
+    refuse_other_images(results)
     return results
 
 
-def _refuse_other_images(results: Results) -> None:
+def refuse_other_images(results: Results) -> None:
     """Raise UserError unless all rows were tested on the same images."""
     images = {
         name: predictions.filter(["example", "fold", "label"])
@@ -181,7 +181,7 @@ def _refuse_other_images(results: Results) -> None:
     first = max(images, key=lambda name: len(images[name]))
     for name, tested in images.items():
         expected = images[first]
-        if name in results.incomplete and "fold" in expected:
+        if "fold" in expected and "fold" in tested:  # a row need not cover all folds
             expected = expected[expected["fold"].isin(tested["fold"])]
         if not tested.reset_index(drop=True).equals(expected.reset_index(drop=True)):
             raise UserError(

@@ -80,10 +80,10 @@ def idea_of(row: Row) -> Idea:
 
 @dataclass(frozen=True)
 class HardImage:
-    """A test image that most nets get wrong.
+    """A tested image that most nets get wrong.
 
-    index: among the test images. votes: by net, the majority vote of its seeds; ties go to
-    the true class. wrong: by net, the share of its seeds that are wrong.
+    index: its number, `example` in the predictions. votes: by net, the majority vote of its
+    seeds; ties go to the true class. wrong: by net, the share of its seeds that are wrong.
     """
 
     index: int
@@ -110,19 +110,20 @@ def majority_vote(answers: pd.DataFrame, labels: "pd.Series[int]") -> "pd.Series
 
 
 def hardest(results: Results, limit: int) -> list[HardImage]:
-    """Return up to `limit` test images that most nets get wrong, the hardest first."""
+    """Return up to `limit` images that most nets get wrong, the hardest first."""
     tested = {
         # With folds, the official test images are fold 0.
         name: p[p["fold"] == 0].dropna(axis=1) if results.n_folds else p
         for name, p in results.predictions.items()
     }
-    labels = next(iter(tested.values()))["label"]
+    first = next(iter(tested.values()))
+    labels, examples = first["label"], first["example"]
     answers = {name: p.filter(like="seed_") for name, p in tested.items()}
     votes = {name: majority_vote(a, labels) for name, a in answers.items()}
     wrong = {name: a.ne(labels, axis=0).mean(axis=1) for name, a in answers.items()}
     images = [
         HardImage(
-            i,
+            int(examples[i]),
             int(label),
             {name: int(vote[i]) for name, vote in votes.items()},
             {name: float(share[i]) for name, share in wrong.items()},

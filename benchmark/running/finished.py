@@ -84,6 +84,16 @@ def on_machine(stem: Path, machine: str) -> Path:
     return stem.with_name(f"{stem.name.rpartition('-')[0]}-{machine}")
 
 
+def store(stem: Path, result: CellResult) -> None:
+    """Store a finished cell in place of its checkpoint. Raises OSError."""
+    path = on_machine(stem, result["machine"]).with_suffix(FINISHED)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locks.lock_of(stem):  # another process may have trained the same cell
+        if read(path) is None:
+            write(path, result)
+    discard_checkpoint(stem)
+
+
 def write(path: Path, result: CellResult) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -106,7 +116,7 @@ def read(path: Path) -> CellResult | None:
 
 
 def prune() -> None:
-    """Delete finished cells and checkpoints that were not used for a month."""
+    """Delete finished cells and checkpoints that have not been used for a month."""
     month_ago = time.time() - SECONDS_OF_A_MONTH
     for file in folder().glob("*-seed-*"):
         with suppress(FileNotFoundError):  # another process may delete it, too

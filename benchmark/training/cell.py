@@ -17,7 +17,13 @@ from benchmark.running.finished import CellResult, Scores
 from benchmark.running.memory import keep_freed_memory
 from benchmark.training import recipe, state_dict
 from benchmark.training.augmentation import augmentation
-from benchmark.training.environment import Environment, choose_device, describe, merge
+from benchmark.training.environment import (
+    Environment,
+    choose_device,
+    describe,
+    is_merged,
+    merge,
+)
 from benchmark.training.loop import shuffled_batches, train
 from benchmark.training.plan import Cell, machine_of, result_of
 from benchmark.training.scoring import accuracy, predict
@@ -71,7 +77,7 @@ def train_cell(cell: Cell) -> CellResult:
         model = state_dict.to_bytes(trained.setup.model.state_dict())
         scores = score(cell, trained.split, model, Path(f"{cell}"))
     machine = machine_of(cell.row.training.device)
-    if " / " in str(trained.environment["processor"]):
+    if is_merged(trained.environment):
         machine = finished.MIXED
     return {
         "seed": cell.seed,
@@ -159,7 +165,7 @@ def fit(
     environment = describe(device, training.threads)
     curve: dict[str, list[float]] = {"losses": [], "val_accuracies": []}
     stem = cell.stem
-    saved = stem and checkpoint.load(finished.find(stem, ".pt"), environment)
+    saved = stem and checkpoint.load(finished.find(stem, finished.CHECKPOINT), environment)
     if stem and saved:
         state.restore(saved)
         curve = {key: saved[key] for key in curve}

@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # the import takes seconds, and finished cells need no torch
 
 Environment = dict[str, str | int]
 
+# Between the values of several machines.
+SEVERAL = " / "
 # The instruction sets for which torch and oneDNN have kernels of their own.
 INSTRUCTIONS = ("fma", "avx", "amx", "bf16", "asimd", "sve")
 
@@ -52,12 +54,17 @@ def identity(device: str) -> dict[str, str]:
     }
 
 
+def is_merged(environment: Environment) -> bool:
+    """Return whether this describes several machines."""
+    return any(SEVERAL in str(value) for value in environment.values())
+
+
 def merge(environments: Iterable[Environment]) -> Environment:
     """Merge descriptions into one. If a key's values differ, join them with " / "."""
     first, *others = environments
     differing = {
-        key: " / ".join(
-            sorted({v for e in (first, *others) for v in str(e[key]).split(" / ")})
+        key: SEVERAL.join(
+            sorted({v for e in (first, *others) for v in str(e[key]).split(SEVERAL)})
         )
         for key in first
         if any(other[key] != first[key] for other in others)
