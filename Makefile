@@ -12,7 +12,7 @@ KILLS ?= 200
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check demo repro notebook pictures readme changes pr-report verify same-bytes \
+.PHONY: help setup check demo repro quick notebook pictures readme changes pr-report verify same-bytes \
 	bench kill-test drill portability elsewhere simulate test test-fast lint format lock audit
 
 help: ## Show this list
@@ -34,8 +34,11 @@ demo: setup ## Try the whole pipeline on generated images, in demo/; 1 to 2 minu
 	@$(BIN)/python -m scripts.demo
 
 ##@ The benchmark
-repro: setup ## Run everything that is not up to date; 5 hours from scratch on two cores
+repro: setup ## Run everything that is not up to date; 6 hours from scratch on two cores
 	@$(BIN)/python -m scripts.repro
+
+quick: setup ## Train the nets with the annealed recipe only, and redraw everything; an hour
+	@$(BIN)/python -m scripts.repro --recipe annealed
 
 notebook: check ## Reproduce the notebook's defects: docs/notebook.md (needs repro); 2 hours
 	$(BIN)/dvc repro notebook/dvc.yaml

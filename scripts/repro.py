@@ -19,7 +19,7 @@ from benchmark import params, pool
 from benchmark.running import cli, errors
 from benchmark.training import plan
 
-REDRAWN = ("compare", "report", "describe")
+REDRAWN = ("compare", "convolve", "report", "describe")
 
 
 def main(recipe: str | None) -> None:

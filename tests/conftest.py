@@ -36,8 +36,10 @@ os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 ROOT = Path(__file__).parents[1]
 COMMITTED = params.load(ROOT / "params.yaml")
 ROWS = list(COMMITTED.rows)
-# The rows with the chapter's recipe: one for each net.
-ARCHITECTURES = [name for name, row in COMMITTED.rows.items() if row.recipe == "train"]
+# One row for each net: the first of those that differ only in the recipe.
+ARCHITECTURES = list(
+    {params.row_of(COMMITTED, name).label: name for name in reversed(ROWS)}.values()
+)[::-1]
 # Rows for the DVC tests: each value of sized_by, with and without settings and overrides.
 FEW = ["baseline", "l2_reg", "dropout", "res_deep"]
 # Rows of another recipe, tested in folds.

@@ -31,10 +31,13 @@ every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
 def build_training(name, n_classes=2, seed=0, device="cpu", **sizes):
-    row = params.row_of(params.load(ROOT / "params.yaml"), name)
+    loaded = params.load(ROOT / "params.yaml")
+    row = params.row_of(loaded, name)
     settings = row.settings | {k: n for k, n in sizes.items() if k in row.settings}
-    # Five times the benchmark's lr, so that a few steps are enough.
-    training = row.training.model_copy(update={"lr": 5 * row.training.lr})
+    # Whatever the recipe, without momentum and with large steps, so that a few are enough.
+    lr = 5 * min(row.training.lr, loaded.train.lr)
+    plain = {"lr": lr, "momentum": 0, "nesterov": False, "schedule": "constant"}
+    training = row.training.model_copy(update=plain | {"warmup": 0})
     return recipe.build_training(
         recipe.load_architecture(row.net), n_classes, settings, training, seed, device
     )

@@ -34,7 +34,7 @@ class InterruptError(Exception):
 @pytest.fixture
 def small_cells(small_data):
     """A function that gives the cells of an architecture."""
-    edit_params(small_data, {"train.epochs": EPOCHS})
+    edit_params(small_data, {"train.epochs": EPOCHS, "annealed.epochs": EPOCHS})
     threads = torch.get_num_threads()
     yield lambda name: cells(params.load(), name)
     torch.set_num_threads(threads)

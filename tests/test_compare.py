@@ -172,6 +172,9 @@ def test_rows_in_folds():
     assert "another sixth of the images and trained on the rest (2,000 tested" in text
     numbers = text.partition("## More numbers")[2]
     assert row(numbers, "baseline")[4] == "87.6%"  # on the official test images
+    found = made.scatters["baseline"]
+    shown = [float(number) for number in row(numbers, "baseline")[5:7]]
+    assert shown == pytest.approx([100 * found.folds, 100 * found.images], abs=0.005)
     assert len(all_pairs(made)) == 3
     wide, narrow = (i.intervals["baseline"] for i in (made, results_of({"baseline": 1.2})))
     assert wide.low < made.correct["baseline"].mean() < wide.high

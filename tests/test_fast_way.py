@@ -1,6 +1,7 @@
 """The fast training loop gives the same results as a plain one."""
 
 import io
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,15 +42,16 @@ def cell_of(name, **changes):
     architecture = recipe.load_architecture(row.net)
     cell = Cell(row, 1, data.mean, data.std, architecture=architecture, data=data)
     # A small lr, so that rounding differences stay small.
-    usual = {"epochs": 1, "batch_size": BATCH_SIZE, "lr": 0.003}
+    usual = {"epochs": 1, "batch_size": BATCH_SIZE, "lr": 0.003, "split": "official"}
     return with_training(cell, **usual | changes)
 
 
 def plainly(cell, rewrite=pool_last):
     """Train one epoch: default memory layout, pooling last as in the book, unfused SGD."""
     setup = recipe.build_training(
-        cell.architecture, 2, cell.row.settings, cell.row.training, cell.seed
-    )
+        cell.architecture, 2, cell.row.settings, cell.row.training, cell.seed,
+        steps=math.ceil(N_IMAGES / cell.row.training.batch_size),
+    )  # fmt: skip
     model = rewrite(setup.model)
     for group in setup.optimizer.param_groups:
         group.update(fused=False, foreach=False)
@@ -62,6 +64,8 @@ def plainly(cell, rewrite=pool_last):
         setup.optimizer.zero_grad()
         (loss if setup.penalty is None else loss + setup.penalty()).backward()
         setup.optimizer.step()
+        if setup.lr_scheduler:
+            setup.lr_scheduler.step()
     return sum(losses) / len(losses), setup.model.state_dict()
 
 

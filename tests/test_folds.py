@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm, ttest_1samp
 
-from benchmark.stats.folds import fold_differences, fold_means, interaction_variances
+from benchmark.stats.folds import (
+    fold_differences,
+    fold_means,
+    interaction_variances,
+    net_scatters,
+)
 
 FOLDS = np.arange(6_000) % 6
 Z = norm.ppf(0.9)
@@ -75,6 +80,18 @@ def test_the_variance_over_images_is_the_lower_limit():
     [found] = fold_differences(correct, FOLDS, [("a", "c")])
     error = (correct["a"] - correct["c"]).std(ddof=1) / np.sqrt(len(FOLDS))
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=1e-3)
+
+
+def test_scatter_beside_what_the_images_give():
+    generator = np.random.default_rng(7)
+    found = [net_scatters(nets([0.0] * 5 + [0.03], generator), FOLDS) for _ in range(100)]
+    calm, scattered = (
+        np.sqrt(np.mean([[s[n].folds ** 2, s[n].images ** 2] for s in found], axis=0))
+        for n in ("0", "5")
+    )
+    assert calm[0] == pytest.approx(calm[1], rel=0.15)
+    assert scattered[0] == pytest.approx(np.hypot(0.03, scattered[1]), rel=0.1)
+    assert net_scatters(nets([0.0] * 2, generator), FOLDS) == {}
 
 
 def test_equal_nets_do_not_differ():

@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmark.params import Params, Row, row_of
 from benchmark.running.errors import UserError, explained
-from benchmark.stats.folds import fold_accuracy
+from benchmark.stats.folds import Scatter, fold_accuracy, net_scatters
 from benchmark.stats.uncertainty import (
     Estimate,
     Matrix,
@@ -122,6 +122,14 @@ class Results:
     def folds(self) -> npt.NDArray[np.int64]:
         """The fold of each image, for rows that cover all folds."""
         return self.predictions[self.comparable[0]]["fold"].to_numpy(int)
+
+    @cached_property
+    def scatters(self) -> dict[str, Scatter]:
+        """How each net scatters over folds; empty without folds."""
+        if not self.n_folds or not self.comparable:
+            return {}
+        correct = {name: self.correct[name] for name in self.comparable}
+        return net_scatters(correct, self.folds)
 
     @cached_property
     def intervals(self) -> dict[str, Estimate]:

@@ -12,6 +12,7 @@ The intervals hold for training runs like these, whose training sets overlap.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +84,34 @@ def interaction_variances(means: Mapping[str, Matrix]) -> dict[str, float]:
     variances = n_nets * (n_nets - 1) * squares - squares.sum()
     variances /= (n_nets - 1) * (n_nets - 2) * df
     return dict(zip(means, variances.clip(min=0.0).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How differently a net does from fold to fold, beside the other nets.
+
+    Both are standard deviations of its accuracy in a fold. images: what the images alone
+    would give.
+    """
+
+    folds: float
+    images: float
+
+
+def net_scatters(correct: Mapping[str, Matrix], folds: Folds) -> dict[str, Scatter]:
+    """Estimate each net's scatter. correct, folds: as in fold_differences.
+
+    The result is empty for fewer than three nets.
+    """
+    over_folds = interaction_variances(
+        {name: fold_means(images, folds) for name, images in correct.items()}
+    )
+    over_images = interaction_variances(correct)
+    size = np.bincount(folds).mean()
+    return {
+        name: Scatter(np.sqrt(variance), np.sqrt(over_images[name] / size))
+        for name, variance in over_folds.items()
+    }
 
 
 def _difference(images: Matrix, variances: list[float], n_folds: int) -> Estimate:
