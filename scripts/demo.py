@@ -22,17 +22,18 @@ DEMO = Path("demo")
 SETTINGS = {
     "data.source": "synthetic",
     "data.classes": ["airplane", "bird"],
+    "data.synthetic.train_images": 1000,
     "model.n_chans": 24,
     "model.n_blocks": 3,
     "train.lr": 0.1,
-    "train.epochs": 12,
+    "train.epochs": 8,
     "train.batch_size": 32,
     "train.seeds": 1,
     "train.threads": 1,
     "train.device": "cpu",
     "annealed.epochs": 4,
     "annealed.batch_size": 32,
-    "annealed.seeds": 4,  # as many as there are folds
+    "annealed.seeds": 3,  # as many as there are folds
 }
 
 

@@ -131,11 +131,16 @@ def test_a_net_with_data_dependent_control_flow_can_be_counted():
 def test_the_confusion_matches_the_predictions():
     results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=2)
     table = tables.confusion([results], ["airplane", "bird"])
-    right = table["actual"] == table["predicted"]
+    right = table["images"].where(table["actual"] == table["predicted"], 0)
     for name in ("baseline", "better"):
-        each = results.predictions[name]
-        expected = (each["seed_0"] == each["label"]).mean()
-        assert right[table["row"] == name].mean() == pytest.approx(expected)
+        each, of_row = results.predictions[name], table["row"] == name
+        assert table["images"][of_row].sum() == len(each)
+        assert right[of_row].sum() == (each["seed_0"] == each["label"]).sum()
+    birds = table.query(
+        "row == 'baseline' and actual == 'bird' and predicted == 'airplane'"
+    )
+    each = results.predictions["baseline"]
+    assert birds["images"].item() == (each["label"] > each["seed_0"]).sum()
 
 
 def test_names_do_not_overlap():

@@ -12,6 +12,7 @@ from benchmark.reporting.comparison import ranked
 from benchmark.reporting.costs import Cost
 from benchmark.reporting.figures import frame
 from benchmark.reporting.results import Results
+from benchmark.reporting.tables import confusion_counts
 from benchmark.stats.significance import Difference, format_points
 
 
@@ -67,11 +68,8 @@ def confusion(results: Results, class_names: Sequence[str]) -> Figure:
     figure, grid = plt.subplots(rows, columns, figsize=(10, 2.05 * rows), squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
         predictions = results.predictions[name]
-        seeds = list(predictions.filter(like="seed_"))
-        # One line per image and seed that was tested on it.
-        answers = predictions.melt("label", seeds).dropna()[["label", "value"]].astype(int)
-        counts = np.zeros((n_classes, n_classes))
-        np.add.at(counts, (answers["label"], answers["value"]), 1)
+        seeds = [str(seed) for seed in predictions.filter(like="seed_")]
+        counts = confusion_counts(predictions, seeds, n_classes)
         shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         if n_classes <= 4:

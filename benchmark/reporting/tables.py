@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from benchmark.params import Row
 from benchmark.reporting.results import BASELINE, Results
 from benchmark.running.errors import explained
+from benchmark.stats.uncertainty import Matrix
 
 
 def loss_curves(families: Sequence[Results]) -> pd.DataFrame:
@@ -24,22 +26,29 @@ def loss_curves(families: Sequence[Results]) -> pd.DataFrame:
 
 
 def confusion(families: Sequence[Results], class_names: Sequence[str]) -> pd.DataFrame:
-    """Return true and predicted class for each row and test image, for the first seed."""
-    tested = {
-        results.rows[name].name: predictions.dropna(subset="seed_0")
-        for results in families
-        for name, predictions in results.predictions.items()
-    }
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "row": name,
-                "actual": predictions["label"].map(class_names.__getitem__),
-                "predicted": predictions["seed_0"].astype(int).map(class_names.__getitem__),
-            }
-        )
-        for name, predictions in tested.items()
+    """Return how many images of a class each row takes for each class, with seed 0."""
+    return pd.DataFrame(
+        [
+            (results.rows[name].name, class_names[actual], class_names[predicted], int(n))
+            for results in families
+            for name, predictions in results.predictions.items()
+            for (actual, predicted), n in np.ndenumerate(
+                confusion_counts(predictions, ["seed_0"], len(class_names))
+            )
+        ],
+        columns=["row", "actual", "predicted", "images"],
     )
+
+
+def confusion_counts(
+    predictions: pd.DataFrame, seeds: Sequence[str], n_classes: int
+) -> Matrix:
+    """Count the answers of these seeds: true classes × predicted classes."""
+    # One line per image and seed that was tested on it.
+    answers = predictions.melt("label", seeds).dropna()[["label", "value"]].astype(int)
+    counts = np.zeros((n_classes, n_classes))
+    np.add.at(counts, (answers["label"], answers["value"]), 1)
+    return counts
 
 
 IDEA = r"^(.*?)(?: \((\d[\d.]*)\))?\.?$"
