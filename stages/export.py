@@ -1,4 +1,4 @@
-"""Save the trained baseline as the book does: data/birds_vs_airplanes.pt (8.4.2)."""
+"""Save the trained baseline as the book does (8.4.2): data/baseline.pt."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from benchmark.running import stage
 from benchmark.running.errors import explained
 
 BASELINE = Path("models/baseline/seed-0.pt")
-EXPORTED = Path("data/birds_vs_airplanes.pt")
+EXPORTED = Path("data/baseline.pt")
 
 
 def main() -> None:

@@ -136,7 +136,7 @@ def test_the_tests_of_all_nets_include_it(here):
 
 
 def test_the_exported_baseline_loads_into_a_plain_module(here):
-    path = here / "data/birds_vs_airplanes.pt"
+    path = here / "data/baseline.pt"
     state = torch.load(path, weights_only=True, map_location="cpu")
     assert recipe.build_model(recipe.load_architecture("baseline"), 2, {}).load_state_dict(
         state

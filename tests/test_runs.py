@@ -148,5 +148,5 @@ def test_plots_distinguish_the_nets(clone, tmp_path):
 def test_the_exported_baseline_is_an_artifact(clone):
     with Repo(str(clone)) as repo:
         [artifacts] = repo.artifacts.read().values()
-    assert artifacts["birds-vs-airplanes"].path == "data/birds_vs_airplanes.pt"
-    assert "docs/model_card.md" in artifacts["birds-vs-airplanes"].desc
+    assert artifacts["baseline"].path == "data/baseline.pt"
+    assert "docs/model_card.md" in artifacts["baseline"].desc
