@@ -13,7 +13,7 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check demo repro quick notebook pictures readme changes pr-report verify same-bytes \
-	bench kill-test drill portability elsewhere simulate test test-fast lint format lock audit
+	bench kill-test drill portability elsewhere simulate tune recipes test test-fast lint format lock audit
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,12 @@ portability: setup ## Measure how much results differ on other hardware: docs/po
 
 simulate: setup ## Measure the error rates of the tests: docs/significance.md; half an hour
 	@$(BIN)/python -m studies.significance
+
+tune: setup ## Compare learning rates on held-out images: docs/tuning.md; 2 hours
+	@$(BIN)/python -m studies.tuning
+
+recipes: setup ## Compare both recipes on the official test images: docs/recipes.md; over an hour
+	@$(BIN)/python -m studies.recipes
 
 # The former names of two targets.
 drill: kill-test

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from scipy.stats import norm, ttest_1samp
 from scipy.stats import t as student
 from tqdm import tqdm
@@ -29,6 +30,7 @@ from benchmark.stats.uncertainty import (
     accuracy_interval,
     difference_interval,
 )
+from studies import folds_simulation
 
 REPORT = Path("docs/significance.md")
 # The standard deviation of the accuracy over seeds, in points.
@@ -41,19 +43,33 @@ SHARED, OWN = 0.5, 0.2
 N_NETS = 11
 
 
-def main(repetitions: int, tables: int, seed: int) -> None:
-    generator = np.random.default_rng(seed)
+def main(repetitions: int, tables: int, folds: int, seed: int) -> None:
+    in_folds = folds_simulation.rates(folds, seed)
     regimes = [(n, points) for n in SEEDS for points in REGIMES.values()]
-    rows = []
-    for n_seeds, points in tqdm(regimes, unit="regime"):
-        deviation = points / 100
-        shares = simulate(deviation, n_seeds, repetitions, generator)
-        shares |= simulate_tables([deviation] * N_NETS, n_seeds, tables, generator)
-        varies = f"{points:g} point" + "s" * (points != 1)
-        rows.append({"seeds": n_seeds, "varies": varies, **shares})
-    text = report(rows, repetitions, tables, seed)
+    # All cores share the work; the result does not depend on their number.
+    parts = np.random.SeedSequence(seed).spawn(len(regimes))
+    tasks = Parallel(n_jobs=-1, return_as="generator")(
+        delayed(measure)(*regime, repetitions, tables, part)
+        for regime, part in zip(regimes, parts, strict=True)
+    )
+    rows = list(tqdm(tasks, total=len(regimes), unit="regime"))
+    text = report(rows, in_folds, repetitions, tables, folds, seed)
     print(text)
     write_atomic(REPORT, text.encode())
+
+
+def measure(
+    n_seeds: int, points: float, repetitions: int, tables: int, seed: np.random.SeedSequence
+) -> dict[str, object]:
+    """Return the row of the page for one regime. points: the seeds' standard deviation."""
+    generator = np.random.default_rng(seed)
+    deviation = points / 100
+    return {
+        "seeds": n_seeds,
+        "varies": f"{points:g} point" + "s" * (points != 1),
+        **simulate(deviation, n_seeds, repetitions, generator),
+        **simulate_tables([deviation] * N_NETS, n_seeds, tables, generator),
+    }
 
 
 def simulate(
@@ -135,13 +151,22 @@ def p_of_paired_seeds(paired: Matrix) -> float:
     return float(2 * student.sf(abs(mean) / np.sqrt(spread / paired.size), df))
 
 
-def report(rows: list[dict[str, object]], repetitions: int, tables: int, seed: int) -> str:
+def report(
+    rows: list[dict[str, object]],
+    in_folds: list[dict[str, object]],
+    repetitions: int,
+    tables: int,
+    folds: int,
+    seed: int,
+) -> str:
     """Render the rates as Markdown."""
     return render(
         Path(__file__).with_suffix(".md.jinja"),
         rows=rows,
+        in_folds=in_folds,
         repetitions=repetitions,
         tables=tables,
+        folds=folds,
         seed=seed,
         margin=margin,
         accuracy=ACCURACY,
@@ -162,5 +187,6 @@ if __name__ == "__main__":
         main,
         cli.argument("--repetitions", type=int, default=2000, help="runs per row (2000)"),
         cli.argument("--tables", type=int, default=500, help="tables per row (500)"),
+        cli.argument("--folds", type=int, default=10_000, help="runs with folds (10,000)"),
         cli.argument("--seed", type=int, default=0, help="seed of the random numbers (0)"),
     )

@@ -1,0 +1,76 @@
+"""Train rows in variants that the table does not have, and keep what they score.
+
+Records are JSON objects: the net, the learning rate, the seed, the images that the model
+got wrong, and the environment. They are written after each seed, so a study can resume.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark import params, pool
+from benchmark.running.files import write_atomic
+from benchmark.stats.uncertainty import Matrix
+from benchmark.training import plan
+
+Record = dict[str, Any]
+# A net and a learning rate.
+Key = tuple[str, float]
+
+
+def rows_of(loaded: params.Params, recipe: str) -> list[params.Row]:
+    """Return the rows with this recipe."""
+    rows = (params.row_of(loaded, name) for name in loaded.rows)
+    return [row for row in rows if row.recipe == recipe]
+
+
+def train(
+    path: Path, variants: Mapping[Key, params.Row], data: params.Data, seeds: int
+) -> list[Record]:
+    """Train every variant with every seed, unless `path` has its record already.
+
+    path: a JSON file, which gets the new records.
+    """
+    records: list[Record] = json.loads(path.read_text()) if path.exists() else []
+    known = {(*key_of(record), record["seed"]) for record in records}
+    for seed in range(seeds):  # one seed after another, so that all variants advance alike
+        missing = [key for key in variants if (*key, seed) not in known]
+        cells = [cell_of(variants[key], data, seed) for key in missing]
+        for key, result in zip(missing, pool.train(cells), strict=True):
+            scores = result["scores"]
+            wrong = np.array(scores["predictions"]) != np.array(scores["labels"])
+            records.append(
+                {
+                    "net": key[0],
+                    "lr": key[1],
+                    "seed": seed,
+                    "wrong": np.flatnonzero(wrong).tolist(),
+                    "images": len(wrong),
+                    "environment": result["environment"],
+                }
+            )
+        write_atomic(path, json.dumps(records).encode())
+    return [record for record in records if key_of(record) in variants]
+
+
+def key_of(record: Record) -> Key:
+    return record["net"], record["lr"]
+
+
+def cell_of(row: params.Row, data: params.Data, seed: int) -> plan.Cell:
+    training = row.training.model_copy(update={"seeds": seed + 1})
+    return plan.cells_of(replace(row, training=training), data)[seed]
+
+
+def correct_of(records: list[Record]) -> dict[Key, Matrix]:
+    """Return for each variant: seeds × images, 1 if correct, else 0."""
+    seeds: dict[Key, list[Matrix]] = {}
+    for record in sorted(records, key=lambda record: record["seed"]):
+        images = np.ones(record["images"])
+        images[record["wrong"]] = 0
+        seeds.setdefault(key_of(record), []).append(images)
+    return {key: np.stack(matrices) for key, matrices in seeds.items()}

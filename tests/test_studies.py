@@ -1,0 +1,72 @@
+"""The studies that train rows in variants: they resume, and know what is noise."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmark import params
+from studies import recipes, trainings, tuning
+
+RATES = {0.01: 0.9, 0.02: 0.9}
+
+
+def invented(accuracies, n_seeds=3, n_images=400, seed=0):
+    """Invented answers of one net: by learning rate, seeds × images."""
+    generator = np.random.default_rng(seed)
+    return {
+        rate: (generator.random((n_seeds, n_images)) < accuracy).astype(float)
+        for rate, accuracy in accuracies.items()
+    }
+
+
+def test_records_are_kept_and_only_missing_seeds_are_trained(small_data, capsys):
+    loaded = params.load()
+    row = params.row_of(loaded, "baseline")
+    variants = {("baseline", lr): tuning.with_rate(row, lr) for lr in RATES}
+    path = small_data / "records.json"
+    first = trainings.train(path, variants, loaded.data, 1)
+    assert "2 training runs" in capsys.readouterr().err
+    both = trainings.train(path, variants, loaded.data, 2)
+    assert "2 training runs" in capsys.readouterr().err
+    assert both[:2] == first and json.loads(path.read_text()) == both
+    assert trainings.train(path, variants, loaded.data, 2) == both
+    assert capsys.readouterr().err == ""
+    correct = trainings.correct_of(both)
+    assert {key: matrix.shape for key, matrix in correct.items()} == dict.fromkeys(
+        variants, (2, 4)
+    )
+
+
+def test_a_variant_has_its_own_learning_rate_and_keeps_the_rest(small_data):
+    row = params.row_of(params.load(), "baseline")
+    changed = tuning.with_rate(row, 0.5)
+    assert changed.training.lr == 0.5
+    same = replace(changed, name=row.name, training=row.training)
+    assert same == row
+    assert recipes.on_official_split(row).training.split == "official"
+
+
+def test_equal_rates_rarely_span_more_than_noise():
+    """In 5% of nets, by chance; here, in 600 nets with equal rates."""
+    rates = dict.fromkeys(tuning.RATES, 0.9)
+    correct = {str(i): invented(rates, seed=i) for i in range(600)}
+    noise = tuning.noise(correct)
+    spans = [np.ptp([m.mean() for m in rates.values()]) for rates in correct.values()]
+    assert np.mean(np.array(spans) > noise) == pytest.approx(0.05, abs=0.02)
+
+
+def test_the_page_names_nets_that_lose_more_than_noise(workplace):
+    rates = dict.fromkeys(tuning.RATES, 0.9)
+    correct = {"fine": invented(rates), "slow": invented(rates | {0.04: 0.99})}
+    chosen = dict.fromkeys(correct, 0.02)
+    machine = {"processor": "CPU", "cpu_capability": "AVX2", "torch": "2"}
+    text = tuning.page(correct, chosen, machine)
+    assert "More than noise is lost by slow." in text
+    said = r"The largest loss is that of slow, (8|9|10)\.\d points"
+    assert re.search(said, " ".join(text.split()))
+    text = tuning.page({"fine": correct["fine"]}, chosen, machine)
+    assert "No net loses more than noise." in text
+    assert tuning.chart(correct, chosen).axes[0].get_title(loc="left") == "fine"
