@@ -37,7 +37,7 @@ demo: setup ## Try the whole pipeline on generated images, in demo/; 1 to 2 minu
 repro: setup ## Run everything that is not up to date; 6 hours from scratch on two cores
 	@$(BIN)/python -m scripts.repro
 
-quick: setup ## Train the nets with the annealed recipe only, and redraw everything; an hour
+quick: setup ## Train the nets with the annealed recipe only, and redraw everything; over an hour
 	@$(BIN)/python -m scripts.repro --recipe annealed
 
 notebook: check ## Reproduce the notebook's defects: docs/notebook.md (needs repro); 2 hours
@@ -73,7 +73,7 @@ kill-test: setup ## Kill a small pipeline KILLS=200 times: docs/kill_test.md; an
 portability: setup ## Measure how much results differ on other hardware: docs/portability.md; half an hour
 	@$(BIN)/python -m studies.portability
 
-simulate: setup ## Measure the error rates of the tests: docs/significance.md; half an hour
+simulate: setup ## Measure the error rates of the tests: docs/significance.md; 20 minutes
 	@$(BIN)/python -m studies.significance
 
 tune: setup ## Compare learning rates on held-out images: docs/tuning.md; 2 hours

@@ -1,15 +1,16 @@
 """Train rows in variants that the table does not have, and keep what they score.
 
-Records are JSON objects: the net, the learning rate, the seed, the images that the model
-got wrong, and the environment. They are written after each seed, so a study can resume.
+Records are JSON objects: the net, the learning rate, the seed, a hash of everything in
+params.yaml that its training depends on, the images that the model got wrong, and the
+environment. They are written after each seed, so a study can resume.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 
 from benchmark import params, pool
@@ -33,9 +34,11 @@ def train(
 ) -> list[Record]:
     """Train every variant with every seed, unless `path` has its record already.
 
-    path: a JSON file, which gets the new records.
+    path: a JSON file, which gets the new records. Records for other params are dropped.
     """
-    records: list[Record] = json.loads(path.read_text()) if path.exists() else []
+    hashes = {key: params_hash(row, data) for key, row in variants.items()}
+    stored: list[Record] = json.loads(path.read_text()) if path.exists() else []
+    records = [r for r in stored if hashes.get(key_of(r)) == r.get("params")]
     known = {(*key_of(record), record["seed"]) for record in records}
     for seed in range(seeds):  # one seed after another, so that all variants advance alike
         missing = [key for key in variants if (*key, seed) not in known]
@@ -48,13 +51,21 @@ def train(
                     "net": key[0],
                     "lr": key[1],
                     "seed": seed,
+                    "params": hashes[key],
                     "wrong": np.flatnonzero(wrong).tolist(),
                     "images": len(wrong),
                     "environment": result["environment"],
                 }
             )
         write_atomic(path, json.dumps(records).encode())
-    return [record for record in records if key_of(record) in variants]
+    return records
+
+
+def params_hash(row: params.Row, data: params.Data) -> str:
+    """Return a hash of the params that determine the result of one seed."""
+    training = row.training.model_dump(exclude={"seeds", "threads", "device"})
+    found = joblib.hash((row.settings, training, data.model_dump()), hash_name="sha1")
+    return str(found)[:16]
 
 
 def key_of(record: Record) -> Key:
@@ -62,8 +73,7 @@ def key_of(record: Record) -> Key:
 
 
 def cell_of(row: params.Row, data: params.Data, seed: int) -> plan.Cell:
-    training = row.training.model_copy(update={"seeds": seed + 1})
-    return plan.cells_of(replace(row, training=training), data)[seed]
+    return plan.with_seed(plan.cells_of(row, data)[0], seed)
 
 
 def correct_of(records: list[Record]) -> dict[Key, Matrix]:
