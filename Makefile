@@ -12,11 +12,11 @@ KILLS ?= 200
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check demo repro quick notebook pictures readme changes pr-report verify same-bytes \
+.PHONY: help setup check demo repro quick notebook pictures readme changes pr-report merge-results verify same-bytes \
 	bench kill-test drill portability elsewhere simulate tune recipes test test-fast lint format lock audit
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Start here
 setup: $(VENV)/.complete ## Install requirements.lock into .venv; 3 to 10 minutes, 6 GB on Linux
@@ -56,6 +56,9 @@ changes: setup ## Test which accuracies really changed since BASE; seconds
 
 pr-report: setup ## Report what this branch changes, as Markdown for a pull request; seconds
 	@$(BIN)/python -m scripts.pr_report "$$BASE"
+
+merge-results: setup ## Finish a git merge that has conflicts in results; a minute, trains nothing
+	@$(BIN)/python -m scripts.merge_results
 
 verify: setup ## Check that the results match code, params and data; seconds
 	@$(BIN)/python -m scripts.verify

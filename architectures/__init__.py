@@ -27,5 +27,6 @@ have the same tanh in float32: then the gradient goes to the larger number inste
 first.
 
 When a training run resumes, the net's parameters and buffers and torch's random number
-generators are restored. Anything else that a net, loss or penalty remembers is lost.
+generators are restored. Anything else that a net, loss or penalty remembers is lost, so
+such a file is refused (benchmark/rehearsal/).
 """

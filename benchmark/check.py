@@ -1,34 +1,67 @@
 """Check that every net can be trained, before any work starts."""
 
+import ast
 import inspect
+from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError, create_model
 
 from benchmark import params
+from benchmark.rehearsal.rehearse import rehearse
+from benchmark.rehearsal.settings import changed_settings, torch_settings
 from benchmark.running import errors
 from benchmark.running.errors import UserError
 from benchmark.training import recipe
+from benchmark.training.plan import Cell
 
 # Arguments that the benchmark passes to a file's functions. All others are settings.
 PASSED = {"n_classes", "parameters", "lr", "optimizer", "steps"}
 
 
 def check_rows(loaded: params.Params, *names: str) -> None:
-    """Check the settings of all rows, then build and score the nets of the named ones.
+    """Check the settings of all rows, then rehearse the training of the named ones.
 
     Raises UserError if something is wrong.
     """
     rows = {name: params.row_of(loaded, name) for name in loaded.rows}
+    usual = torch_settings()
     architectures = {}
     for name, row in rows.items():
         with errors.blame_architecture(name):
+            check_imports(row.file)
             architectures[name] = recipe.load_architecture(row.net)
+        if changed := changed_settings(usual):
+            raise UserError(f"{row.file.as_posix()}: {changed}")
         check_settings(loaded, row, architectures[name])
         check_recipe(loaded, row, architectures[name])
     for name in names:
-        check_net(rows[name], architectures[name], len(loaded.data.classes))
+        row = rows[name]
+        cell = Cell(row, 0, loaded.data.mean, loaded.data.std)
+        rehearse(cell, architectures[name], len(loaded.data.classes), usual)
+
+
+def check_imports(file: Path) -> None:
+    """Raise UserError if a net's file imports a file of this project.
+
+    DVC would not notice a change there, and would keep results that are out of date.
+    """
+    with errors.explained(f"{file.as_posix()} is not valid Python: {{}}", SyntaxError):
+        tree = ast.parse(file.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = ["." * node.level + (node.module or "")]
+        else:
+            continue
+        for name in names:
+            first = Path(name.partition(".")[0])
+            if first == Path() or first.is_dir() or first.with_suffix(".py").exists():
+                raise UserError(
+                    f"{file.as_posix()}, line {node.lineno}: imports {name}, a file of "
+                    "this project, where DVC would not notice a change; copy what you need"
+                )
 
 
 def check_settings(
@@ -129,37 +162,3 @@ def arguments_of(architecture: recipe.Architecture) -> dict[str, tuple[Any, Any]
         for argument in inspect.signature(function, eval_str=True).parameters.values()
         if argument.name not in PASSED
     }
-
-
-def check_net(row: params.Row, architecture: recipe.Architecture, n_classes: int) -> None:
-    """Build everything that training needs, and score one image. Raises UserError."""
-    file = row.file.as_posix()
-    try:
-        with errors.blame_architecture(row.name):
-            net = recipe.build_model(architecture, n_classes, row.settings)
-            if not recipe.n_parameters(net):
-                raise UserError(f"{file}: the net has no parameters to train")
-            with torch.no_grad():
-                scores = net.eval()(torch.zeros(1, 3, 32, 32))
-            recipe.build_training(
-                architecture, n_classes, row.settings, row.training, seed=0
-            )
-    except UserError:
-        raise
-    except Exception as error:  # a user's file can raise anything
-        kind = type(error).__name__
-        raise UserError(f"{file}: {kind}: {errors.cause_of(error)}") from None
-    unsaved = {name for name, _ in net.named_buffers()} - net.state_dict().keys()
-    if unsaved:
-        raise UserError(
-            f"{file}: {', '.join(sorted(unsaved))}: a buffer with persistent=False is not "
-            "saved with the model; remove persistent=False"
-        )
-    is_tensor = isinstance(scores, torch.Tensor)
-    shape = tuple(scores.shape) if is_tensor else None
-    if shape != (1, n_classes):
-        returned = f"shape {shape}" if is_tensor else f"type {type(scores).__name__}"
-        raise UserError(
-            f"{file}: for one image, the net returns a result of {returned}; "
-            f"it must be a tensor of shape {(1, n_classes)}, one score per class"
-        )

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent
 
 from benchmark.classes import SYNTHETIC_CLASSES, ClassName
 from benchmark.running.errors import UserError, explained
@@ -193,10 +194,11 @@ def row_of(params: Params, name: str) -> Row:
     )
 
 
-def load(path: Path = PARAMS) -> Params:
+def load(path: Path = PARAMS, needs_device: bool = True) -> Params:
     """Read and check params.yaml, by default in the current directory.
 
-    Raises UserError with the first wrong key, its value, and what is allowed.
+    needs_device: also check that this machine has the device. Raises UserError with the
+    first wrong key, its value, and what is allowed.
     """
     raw = read_yaml(path)
     _check_sections(path, raw)
@@ -213,14 +215,27 @@ def load(path: Path = PARAMS) -> Params:
             f"{path}: rows: baseline is missing; all others are compared with it"
         )
     _check_synthetic(path, params.data)
-    _check_device(path, params.train.device)
+    if needs_device:
+        _check_device(path, params.train.device)
     return params
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file. Raises UserError if that fails."""
+    """Read a YAML file with sections. Raises UserError if that fails."""
     with explained(f"{path}: cannot be read ({{}})", OSError):
-        return parse_yaml(path.read_bytes(), str(path))
+        content = path.read_bytes()
+    parsed = parse_yaml(content, str(path))
+    if not isinstance(parsed, dict):
+        raise UserError(
+            f"{path}: has no sections; restore it with `git checkout {path.as_posix()}`"
+        )
+    for event in YAML(typ="safe").parse(content):
+        if isinstance(event, AliasEvent):
+            raise UserError(
+                f"{path}, line {event.start_mark.line + 1}: *{event.anchor} is a YAML "
+                "alias, which `dvc exp run -S` does not update; write the values out"
+            )
+    return parsed
 
 
 def parse_yaml(content: bytes | str, where: str) -> Any:
@@ -232,9 +247,9 @@ def parse_yaml(content: bytes | str, where: str) -> Any:
         return YAML(typ="safe").load(content)
 
 
-def _check_sections(path: Path, raw: Any) -> None:
+def _check_sections(path: Path, raw: dict[Any, Any]) -> None:
     """Take a section for a recipe only if it looks like one."""
-    for key, section in raw.items() if isinstance(raw, dict) else ():
+    for key, section in raw.items():
         is_recipe = isinstance(section, dict) and "lr" in section
         if key not in Params.model_fields and not is_recipe:
             raise UserError(

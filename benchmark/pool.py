@@ -21,6 +21,7 @@ from benchmark.running.progress import Progress
 from benchmark.training import plan
 from benchmark.training.plan import Cell
 
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
@@ -50,7 +51,7 @@ def train(cells: Sequence[Cell]) -> list[CellResult]:
     missing = [cell for stem, cell in distinct.items() if stem not in results]
     if missing:
         code = {cell.row.file: code_of(cell) for cell in missing}
-        function = in_worker("benchmark.training.cell", "train_cell")
+        function = in_worker("benchmark.rehearsal.rehearse", "train_cell")
         for cell, result in map_cells(function, missing):
             results[cell.stem] = result
             if cell.stem:
@@ -110,17 +111,23 @@ def map_cells(
 
 def estimates(cells: Sequence[Cell], threads: int) -> list[float]:
     """Return how many seconds each cell will take; each row is measured once."""
-    rows = [repr(cell.row) for cell in cells]
-    first = {row: i for i, row in reversed(list(enumerate(rows)))}
-    tasks = [(i, portable(cells[i])) for i in first.values()]
+    rows: dict[str, list[int]] = {}
+    for i, cell in enumerate(cells):
+        rows.setdefault(repr(cell.row), []).append(i)
+    by_first = {numbers[0]: numbers for numbers in rows.values()}
+    tasks = [
+        (i, [portable(cells[i]), *(cells[other] for other in others)])
+        for i, *others in rows.values()
+    ]
     estimate = in_worker("benchmark.speed", "estimate")
-    measured = workers.map_tasks(partial(timed, estimate), tasks, threads)
-    seconds = {i: estimated for i, estimated, _ in measured}
-    return [seconds[first[row]] for row in rows]
+    seconds: dict[int, float] = {}
+    for i, estimated, _ in workers.map_tasks(partial(timed, estimate), tasks, threads):
+        seconds |= zip(by_first[i], estimated, strict=True)
+    return [seconds[i] for i in range(len(cells))]
 
 
 def timed(
-    function: Callable[[Cell], Result], task: tuple[int, Cell]
+    function: Callable[[Task], Result], task: tuple[int, Task]
 ) -> tuple[int, Result, float]:
     """Call the function in a worker; return the task's number, the result, and seconds."""
     start = time.monotonic()
@@ -138,7 +145,7 @@ def portable(cell: Cell) -> Cell:
     return replace(cell, architecture=architecture, data=data, stem=stem)
 
 
-def in_worker(module: str, name: str) -> Callable[[Cell], Any]:
+def in_worker(module: str, name: str) -> Callable[[Any], Any]:
     """Return a function of the project that needs torch.
 
     On this machine, its module is imported in the worker. A cluster's workers cannot import
@@ -149,5 +156,5 @@ def in_worker(module: str, name: str) -> Callable[[Cell], Any]:
     return partial(_import_and_call, module, name)
 
 
-def _import_and_call(module: str, name: str, cell: Cell) -> Any:
-    return getattr(import_module(module), name)(cell)
+def _import_and_call(module: str, name: str, task: Any) -> Any:
+    return getattr(import_module(module), name)(task)

@@ -1,5 +1,6 @@
 """Validate notebook/params.yaml."""
 
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, ValidationError
 from benchmark import params
 from benchmark.params import Count, Section
 from benchmark.running.errors import UserError
+from benchmark.training.recipe import load_architecture
 
 ROWS = Path("notebook/params.yaml")
 
@@ -34,34 +36,36 @@ class Rows(Section):
     rows: dict[str, Row]
 
 
-def load(loaded: params.Params) -> Rows:
-    """Read and check the rows. Raises UserError with the first wrong key and the reason.
-
-    loaded: the benchmark's params, which contain the rows that these refer to.
-    """
+def load() -> Rows:
+    """Read and check the rows. Raises UserError with the first wrong key and the reason."""
     raw = params.read_yaml(ROWS)
     try:
         table = Rows.model_validate(raw)
     except ValidationError as error:
         raise UserError(f"{ROWS}: {params.explain(error.errors()[0], Rows)}") from None
     for name, row in table.rows.items():
-        _check(f"{ROWS}: rows.{name}", row, loaded)
+        _check(f"{ROWS}: rows.{name}", row)
     return table
 
 
-def _check(where: str, row: Row, loaded: params.Params) -> None:
-    """Compare a row with the rows of params.yaml."""
-    if row.architecture not in loaded.rows:
-        known = ", ".join(loaded.rows)
+def _check(where: str, row: Row) -> None:
+    known = sorted(p.stem for p in params.ARCHITECTURES.glob("[!_]*.py"))
+    if row.architecture not in known:
         raise UserError(
-            f"{where}.architecture: {row.architecture!r} is not in {params.PARAMS}; "
-            f"choose one of {known}"
+            f"{where}.architecture: there is no "
+            f"{(params.ARCHITECTURES / row.architecture).as_posix()}.py; choose one of "
+            f"{', '.join(known)}"
         )
-    takes_blocks = loaded.rows[row.architecture].sized_by == "model"
+    takes_blocks = "n_blocks" in arguments_of(row)
     if not takes_blocks and row.blocks:
         raise UserError(f"{where}.blocks: {row.architecture} has no blocks; remove the key")
     if not (takes_blocks and row.blocks) and "shared_block" in row.defects:
         raise UserError(f"{where}: shared_block requires a net with blocks, and `blocks`")
+
+
+def arguments_of(row: Row) -> set[str]:
+    """Return the names of the arguments of the row's net."""
+    return set(signature(load_architecture(row.architecture).net).parameters)
 
 
 def check_name(name: str, table: Rows) -> None:
@@ -71,6 +75,7 @@ def check_name(name: str, table: Rows) -> None:
         raise UserError(f"{name}: not a row of {ROWS}; choose one of {known}")
 
 
-def settings_of(row: Row, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the benchmark's settings for a net, with the row's number of blocks."""
+def settings_of(row: Row, n_chans: int) -> dict[str, Any]:
+    """Return the settings of the row's net. n_chans: for nets that take it."""
+    settings = {"n_chans": n_chans} if "n_chans" in arguments_of(row) else {}
     return settings | ({"n_blocks": row.blocks} if row.blocks else {})

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ NOTEBOOK: dict[str, Any] = {
 
 def main(row: str) -> None:
     loaded = params.load()
-    table = rows.load(loaded)
+    table = rows.load()
     rows.check_name(row, table)
     row_cells = cells(loaded, table, row)
     train = partial(train_row, row=table.rows[row])
@@ -55,9 +54,8 @@ def main(row: str) -> None:
 def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
     """Return a row's cells, one per seed, with the defects in its architecture."""
     row = table.rows[name]
-    benchmark = params.row_of(loaded, row.architecture)
-    architecture = recipe.load_architecture(benchmark.net)
-    settings = rows.settings_of(row, benchmark.settings)
+    architecture = recipe.load_architecture(row.architecture)
+    settings = rows.settings_of(row, loaded.model.n_chans)
     data = loaded.data
     training = params.Train(
         lr=row.lr,
@@ -73,11 +71,11 @@ def cells(loaded: params.Params, table: rows.Rows, name: str) -> list[Cell]:
         "data": (data.mean, data.std),
     }
     own = (Path(module.__file__ or "") for module in (defects, rows))
-    code = [*plan.CODE, benchmark.file, *own, Path(__file__)]
+    here = params.Row(name, row.architecture, "notebook", settings, training)
+    code = [*plan.CODE, here.file, *own, Path(__file__)]
     for defect in row.defects:
         if defect in defects.IN_ARCHITECTURE:
             architecture = defects.IN_ARCHITECTURE[defect](architecture)
-    here = replace(benchmark, name=name, settings=settings, training=training)
     stem = f"{finished.folder()}/notebook-{name}-{plan.fingerprint(values, code)}"
     machine = plan.machine_of("cpu")
     return [

@@ -9,7 +9,9 @@ import os
 import sys
 from pathlib import Path
 
+from benchmark import params
 from benchmark.reporting.render import render
+from benchmark.reporting.tables import question
 from benchmark.running import cli
 from benchmark.running.repository import dvc, git
 from scripts import changes, verify
@@ -29,11 +31,12 @@ def report(base: str) -> str:
     faults, _ = verify.split_status(verify.dvc_status(verify.BENCHMARK))
     return render(
         Path(__file__).with_name("pr_report.md.jinja"),
+        question=question(params.load(needs_device=False).data.classes),
         base=base,
         merge_base=merge_base,
         results=results(merge_base),
         stale=sorted({line.split(": ")[0] for line in faults}),
-        stale_notebook=verify.STALE_NOTEBOOK if verify.notebook_is_stale() else "",
+        stale_notebook=verify.stale_notebook(),
         what_to_do=verify.WHAT_TO_DO.capitalize(),
         diffs={
             command: dvc(command, "diff", "--md", merge_base)

@@ -5,19 +5,23 @@ from changed ones.
 """
 
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.rwlock import RWLockFileCorruptedError
 
+from benchmark import params
+from benchmark.reporting.results import METRICS, RESULTS
 from benchmark.running import cli, errors
+from benchmark.running.repository import why_git_failed
 
 BENCHMARK, NOTEBOOK = Path("dvc.yaml"), Path("notebook/dvc.yaml")
 # The states that DVC reports for a missing file.
 ABSENT = {"deleted", "not in cache"}
-STALE_NOTEBOOK = "docs/notebook.md does not match this code; `make notebook` updates it."
+REDRAW_NOTEBOOK = f"dvc repro --allow-missing {NOTEBOOK}:report"
 WHAT_TO_DO = "update the results with `dvc repro`, or undo the change"
 
 
@@ -25,17 +29,36 @@ def main() -> None:
     changed, missing = split_status(dvc_status(BENCHMARK))
     for line in changed:
         print(line)
+    left = left_behind(params.read_yaml(params.PARAMS).get("rows") or ())
+    for path in left:
+        print(f"{path}: {params.PARAMS} has no such row")
     print(f"{len(missing)} files are missing here or in the cache, which is fine.")
-    if notebook_is_stale():
-        print(STALE_NOTEBOOK)
+    if stale := stale_notebook():
+        print(stale)
     if changed:
         raise errors.UserError(f"{len(changed)} entries differ from dvc.lock; {WHAT_TO_DO}")
+    if left:
+        raise errors.UserError(
+            f"these files belong to removed rows; delete them: git rm -r {' '.join(left)}"
+        )
     print("All committed results match the committed code, params and data.")
 
 
-def notebook_is_stale() -> bool:
-    """Return whether the notebook's rows are outdated. Raises UserError."""
-    return NOTEBOOK.exists() and bool(split_status(dvc_status(NOTEBOOK))[0])
+def left_behind(rows: Collection[str]) -> list[str]:
+    """Return metrics and results that belong to none of these rows of params.yaml."""
+    found = [*METRICS.glob("*.json"), *RESULTS.glob("*/")]
+    return sorted(path.as_posix() for path in found if path.stem not in rows)
+
+
+def stale_notebook() -> str:
+    """Say how to update the notebook's results; "" if they match. Raises UserError."""
+    changed = split_status(dvc_status(NOTEBOOK))[0] if NOTEBOOK.exists() else []
+    if not changed:
+        return ""
+    # Training its rows takes hours, and the page alone takes seconds.
+    is_trained = all(line.startswith(f"{NOTEBOOK}:report: ") for line in changed)
+    command = REDRAW_NOTEBOOK if is_trained else "make notebook"
+    return f"docs/notebook.md does not match this code; `{command}` updates it."
 
 
 def split_status(status: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -81,6 +104,10 @@ def dvc_status(pipeline: Path) -> dict[str, Any]:
         errors.explained(
             "dvc status: {}; run this in the folder of dvc.yaml", DvcException
         ),
+        errors.explained(
+            "dvc status: {}; if no dvc is running, delete this file",
+            RWLockFileCorruptedError,
+        ),
         Repo() as repo,
     ):
         return dict(repo.status(targets=[str(pipeline)]))
@@ -95,9 +122,7 @@ def git_ignores(paths: Iterable[str]) -> set[str]:
         encoding="utf-8",
     )
     if completed.returncode > 1:  # 1: it ignores none
-        raise errors.UserError(
-            "verify needs git: run this in a clone, in the folder of dvc.yaml"
-        )
+        raise errors.UserError(f"verify needs git: {why_git_failed(completed.stderr)}")
     return set(filter(None, completed.stdout.split("\0")))
 
 

@@ -12,6 +12,7 @@ from benchmark.reporting.comparison import (
     all_pairs,
     differences_from_baseline,
     letters_of,
+    warning,
 )
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
@@ -22,10 +23,6 @@ from benchmark.stats.significance import Difference
 PLOTS = Path("plots")
 # Accuracies published in the notebook and in both editions of the book.
 PUBLISHED = Path(tables.__file__).with_name("published.csv")
-# With fewer seeds, over 5% of such tables have a false alarm: docs/significance.md.
-ENOUGH_SEEDS = 5
-FEW_SEEDS = f"**With fewer than {ENOUGH_SEEDS} seeds, false alarms can exceed 5%.**"
-ONE_SEED = "**One seed cannot show which differences are real.**"
 
 
 def main() -> None:
@@ -33,7 +30,9 @@ def main() -> None:
     loaded = params.load()
     families = read_families(loaded)
     vs_baseline = [differences_from_baseline(results) for results in families]
-    stage.write(PLOTS / "results.md", results_table(families, vs_baseline))
+    is_published = tables.is_of_the_book(loaded.data)
+    results = results_table(families, vs_baseline, is_published)
+    stage.write(PLOTS / "results.md", results)
     stage.write(PLOTS / "pairs.md", pairs_table(families))
     for name, table in (
         ("loss_curves", tables.loss_curves(families)),
@@ -48,8 +47,12 @@ def main() -> None:
         stage.write(PLOTS / f"{name}.png", png(figure))
 
 
-def results_table(families: list[Results], vs_baseline: list[dict[str, Difference]]) -> str:
-    """Render accuracies, differences and published numbers as Markdown."""
+def results_table(
+    families: list[Results],
+    vs_baseline: list[dict[str, Difference]],
+    is_published: bool = True,
+) -> str:
+    """Render accuracies and differences as Markdown, beside published numbers, if any."""
     rows = {name: row for results in families for name, row in results.rows.items()}
     return render(
         TEMPLATES / "results.md.jinja",
@@ -65,7 +68,7 @@ def results_table(families: list[Results], vs_baseline: list[dict[str, Differenc
             )
             for results in families
         ],
-        published=published(families[0].names),
+        published=published(families[0].names) if is_published else {},
         warnings=[warning(results) for results in families],
     )
 
@@ -87,18 +90,6 @@ def pairs_table(families: list[Results]) -> str:
         ],
         warnings=[warning(results) for results in families],
     )
-
-
-def warning(results: Results) -> str:
-    if results.n_folds:
-        covered = [
-            f"{name} covers {n} of {results.n_folds} folds"
-            for name, n in results.incomplete.items()
-        ]
-        return f"**{', '.join(covered)}, so there is no verdict.**" if covered else ""
-    if results.n_seeds < 2:
-        return ONE_SEED
-    return FEW_SEEDS if results.n_seeds < ENOUGH_SEEDS else ""
 
 
 def published(names: list[str]) -> dict[Any, dict[Any, str]]:

@@ -1,5 +1,6 @@
 """Download CIFAR-10, or generate images, into data/cifar-10-batches-py/."""
 
+import io
 import lzma
 import os
 import re
@@ -9,6 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pooch
 import requests
@@ -23,6 +25,8 @@ WHAT_TO_DO = (
     "or run `make demo`, which generates its own images"
 )
 RETRIES = 3
+# The archive has 170 MB. An answer that is much longer is something else.
+MAX_BYTES = 200_000_000
 PREFIX = ".download-"
 
 
@@ -95,7 +99,8 @@ def fetch(url: str, folder: Path, name: str) -> Path:
     def once(url: str, output_file: str, pooch_: pooch.Pooch) -> None:
         get = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=30)
         try:
-            get(url, output_file, pooch_)
+            with Capped(output_file, "w", url) as file:
+                get(url, file, pooch_)
         except requests.HTTPError as error:
             if error.response is None or is_temporary(error.response.status_code):
                 raise
@@ -112,6 +117,19 @@ def fetch(url: str, folder: Path, name: str) -> Path:
         return Path(cache.fetch(name, downloader=once))
     except (requests.RequestException, ValueError) as error:
         raise failure(url, " ".join(str(error).split())) from None
+
+
+class Capped(io.FileIO):
+    """A file that does not become longer than MAX_BYTES. Raises UserError then."""
+
+    def __init__(self, path: str, mode: str, url: str) -> None:
+        super().__init__(path, mode)
+        self.url = url
+
+    def write(self, content: Any) -> int:
+        if self.tell() + len(content) > MAX_BYTES:
+            raise failure(self.url, f"the answer is longer than {MAX_BYTES // 10**6} MB")
+        return super().write(content)
 
 
 def is_temporary(status: int) -> bool:
@@ -131,6 +149,8 @@ def from_archive(path: Path, source: str) -> Callable[[str], bytes]:
             for member in archive:
                 name = Path(member.name).name
                 if name in cifar10.OFFICIAL_MD5 and member.isfile():
+                    if member.size > MAX_BYTES:
+                        raise failure(source, f"{name} is too large")
                     file = archive.extractfile(member)
                     contents[name] = file.read() if file else b""
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:

@@ -16,13 +16,14 @@ from benchmark.reporting.comparison import (
     all_pairs,
     differences_from_baseline,
     letters_of,
+    warning,
 )
 from benchmark.reporting.costs import Cost, cost_of
 from benchmark.reporting.figures import png
 from benchmark.reporting.real_images import load_real_images
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, environment_of, read_families
-from benchmark.reporting.tables import HardImage, hardest
+from benchmark.reporting.tables import HardImage, hardest, question
 from benchmark.running import cli, stage
 from benchmark.training import recipe
 
@@ -58,7 +59,9 @@ def page(loaded: params.Params, target: Path) -> str:
             letters_of(results, tested)
             for results, tested in zip(families, pairs, strict=True)
         ],
+        warnings=[warning(results) for results in families],
         hard_images=hard_images,
+        question=question(loaded.data.classes),
         class_names=loaded.data.classes,
         enlarged=enlarge(hard_images) if target == REAL else {},
         params=to_yaml(loaded),

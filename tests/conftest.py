@@ -85,7 +85,8 @@ COMMIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "comm
 YAML_SAFE = YAML(typ="safe")
 # The longest files first, so that all processes finish at about the same time.
 LONGEST = [
-    *("runs", "cluster", "kills", "every_row", "same_bytes", "faults_dvc", "faults"),
+    *("any_classes", "runs", "cluster", "kills", "every_row", "same_bytes"),
+    *("faults_dvc", "faults"),
     *("one_line", "pr_report", "demo", "shared_cache", "stale", "verify"),
 ]
 
@@ -286,7 +287,7 @@ def notebook_cells(small_data: Path) -> Callable[..., tuple]:
         changed = {f"rows.{name}.{k}": v for k, v in ({"epochs": 3} | changes).items()}
         edit_params(small_data / "notebook", {"seeds": 2} | changed)
         loaded = params.load()
-        table = rows.load(loaded)
+        table = rows.load()
         return notebook_train.cells(loaded, table, name), table.rows[name]
 
     return make
@@ -326,6 +327,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not first.exists():
             repository = tmp_path_factory.mktemp("small") / "run"
             copy_project(repository)
+            for folder in ("metrics", "results"):  # of all rows
+                shutil.rmtree(repository / folder)
             keep_rows(repository / "params.yaml", "rows", FEW)
             edit_params(repository, {f"rows.{k}": row for k, row in IN_FOLDS.items()})
             keep_rows(repository / "notebook/params.yaml", "rows", ["dropout", "res_deep"])

@@ -1,6 +1,8 @@
 """Every stage and script has --help, and an unknown argument gives a one-line error."""
 
+import re
 import runpy
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,3 +47,14 @@ def test_unknown_arguments_are_refused(monkeypatch, tmp_path, capsys, module):
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, module, "a", "b", "c", "--unknown") == 2
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_python_without_the_packages_is_one_line(module):
+    # -S: without site-packages.
+    command = [sys.executable, "-S", "-m", module, "--help"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 1 and not ran.stdout
+    [line] = ran.stderr.splitlines()
+    assert re.match(r"error: \S+python\S* does not have the packages of this project", line)
+    assert "source .venv/bin/activate" in line

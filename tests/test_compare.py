@@ -163,6 +163,15 @@ def test_the_same_bytes_again(three):
     assert first == second
 
 
+def test_a_net_that_learned_nothing_is_named():
+    made = results_of({"baseline": 1.2, "dead": 1.2, "better": 1.7}, n_seeds=5)
+    made.predictions["dead"]["seed_1"] = made.predictions["dead"]["seed_4"] = 1
+    assert made.stuck == {"dead": [1, 4]}
+    said = "With seeds 1, 4, dead predicts the same class for every image: it learned"
+    assert said in compare.results_table([made], [{}])
+    assert said in compare.pairs_table([made])
+
+
 def test_rows_in_folds():
     made = in_folds({"baseline": 1.2, "better": 1.7, "alike": 1.2})
     tested = differences_from_baseline(made)

@@ -4,7 +4,9 @@ import re
 import shutil
 import tarfile
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pooch.core
 import pytest
@@ -15,6 +17,9 @@ from benchmark.running import errors
 from stages import download
 from stages import filter as filter_stage
 from tests.conftest import ROOT, edit_params
+
+# A length that a server announces for an answer without end.
+ENDLESS = 10**15
 
 
 def archive(files, folder="cifar-10-batches-py/", mode="w:gz"):
@@ -44,13 +49,18 @@ def server(monkeypatch):
             self.send_response(status)
             self.send_header("Content-Length", str(length[0] if length else len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):
+                while True:
+                    self.wfile.write(body)
+                    if not length or length[0] != ENDLESS:
+                        break
+                    server.sent += len(body)
 
         def log_message(self, *arguments):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.answers, server.requests = {}, []
+    server.answers, server.requests, server.sent = {}, [], 0
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -178,6 +188,21 @@ def test_permanent_errors_are_one_line(refusal, server, answer, requests, cause)
     said = refusal(f"{server.url}/cifar.tar.gz")
     assert re.search(cause, said) and server.url in said
     assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize("address", ["cifar.tar.gz", "mirror"])
+def test_an_endless_answer_is_cut_off(refusal, server, monkeypatch, address):
+    monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
+    endless = [(200, bytes(100_000), ENDLESS)]
+    server.answers = {"/cifar.tar.gz": endless, "/mirror/batches.meta": endless}
+    assert "the answer is longer than 3 MB" in refusal(f"{server.url}/{address}")
+    assert len(server.requests) == 1 and server.sent < 50_000_000
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(refusal, official, monkeypatch):
+    monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
+    Path("bomb.tar.gz").write_bytes(archive(official | {"test_batch": bytes(4_000_000)}))
+    assert "test_batch is too large" in refusal(Path("bomb.tar.gz").absolute())
 
 
 def test_no_server_is_one_line(refusal, server):

@@ -116,13 +116,14 @@ from pathlib import Path
 
 import torch
 
+CALLS = []
+
 
 class Net(Net):
-    batches = 0
-
     def forward(self, images):
-        self.batches += 1
-        if self.training and torch.initial_seed() == 1 and self.batches > 4:
+        if self.training and torch.initial_seed() == 1 and len(images) == 16:
+            CALLS.append(images)  # two full batches in each epoch; a rehearsal has none
+        if len(CALLS) > 2:
             for _ in range(600):
                 files = Path("checkpoints").glob("baseline-*-seed-0-*")
                 if {path.suffix for path in files} & {".pt", ".zip"}:
@@ -139,7 +140,7 @@ def test_an_architecture_that_raises_in_one_seed(small_data):
         code.write(ONE_SEED_FALLS)
     said = error_of(stage("train", "baseline", folder=small_data, processes=2))
     assert said == (
-        f"error: baseline seed 1: architectures/baseline.py, line {lines + 17}: "
+        f"error: baseline seed 1: architectures/baseline.py, line {lines + 18}: "
         "ValueError: out of luck"
     )
     assert not (small_data / "models").exists()

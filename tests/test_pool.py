@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from benchmark import params, pool
+from benchmark import params, pool, speed
 from benchmark.running import progress
 from benchmark.running.progress import Progress, format_time
 from benchmark.training import plan
+from benchmark.training.cell import fit
 from tests.conftest import FEW, IN_FOLDS, edit_params, modified, ran, run
 
 
@@ -52,6 +53,20 @@ def test_the_longest_cells_come_first(small_data, monkeypatch):
     monkeypatch.setattr(pool, "estimates", lambda cells, threads: [1.0, 4.0, 3.0, 2.0])
     order = [cell for cell, _ in pool.map_cells(str, cells)]
     assert order == [cells[1], cells[2], cells[3], cells[0]]
+
+
+def test_an_interrupted_cell_is_expected_to_take_less(small_data):
+    first, second = plan.cells(params.load(), "baseline")
+
+    def interrupt(epoch, loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(second, progress=interrupt)
+    whole, rest = speed.estimate([first, second])
+    assert rest == pytest.approx(whole / 2)
+    rest, whole = pool.estimates([second, first], threads=1)
+    assert rest == pytest.approx(whole / 2)
 
 
 def test_rows_that_are_trained_alike_share_their_cells(small_data):

@@ -79,7 +79,7 @@ def test_the_notebook_and_the_environment_are_code_too(branch):
             file.write("# edited\n")
     text = say()
     assert "Changed code: `notebook/train.py`, `requirements.lock`" in text
-    assert pr_report.verify.STALE_NOTEBOOK in text
+    assert "docs/notebook.md does not match this code; `make notebook`" in text
 
 
 def test_later_commits_of_the_base_are_no_change(branch):

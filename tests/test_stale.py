@@ -12,13 +12,13 @@ CHANGED = {
 }  # fmt: skip
 # `*@` stands for train@ and validate@; @chapter and @annealed for the rows of a recipe.
 PARAMS = {
-    ("data.source", "cifar10"): "download filter report describe",
+    ("data.source", "cifar10"): "download filter compare report describe",
     # Rows with sized_by: data.classes, because the classes determine their outputs.
     ("data.classes", ("bird", "airplane")): "filter *@baseline *@l2_reg "
     "*@baseline_annealed compare report describe",
     ("data.mean", (0.5, 0.5, 0.5)): "*@chapter *@annealed convolve report describe",
     ("data.std", (0.5, 0.5, 0.5)): "*@chapter *@annealed convolve report describe",
-    ("data.holdout", 0.5): "*@chapter *@annealed report describe",
+    ("data.holdout", 0.5): "*@chapter *@annealed compare report describe",
     ("data.synthetic.train_images", 70): "download report",
     ("data.synthetic.val_images", 30): "download report",
     ("data.synthetic.seed", 1): "download report",

@@ -4,17 +4,17 @@ import pytest
 
 from benchmark.running.errors import UserError
 from scripts import verify
-from tests.conftest import COMMIT, changed, edited, gone, holds, run
+from tests.conftest import COMMIT, SMALL_ROWS, changed, edited, gone, holds, keep_rows, run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def gate(clone, monkeypatch, capsys):
+def gate(monkeypatch, capsys):
     """A function that runs verify; it returns whether verify passed, and the output."""
-    monkeypatch.chdir(clone)
 
-    def gate(_):
+    def gate(folder):
+        monkeypatch.chdir(folder)
         try:
             verify.main()
         except UserError as error:
@@ -76,9 +76,58 @@ def test_a_change_is_reported(clone, gate, change, said):
     assert "entries differ from dvc.lock; update the results" in printed
 
 
+def test_what_a_removed_row_left_is_named(scratch, gate):
+    kept = [name for name in SMALL_ROWS if name != "dropout"]
+    keep_rows(scratch / "params.yaml", "rows", kept)
+    run("dvc", "repro", "--allow-missing", "compare", "report", cwd=scratch)
+    run("dvc", "exp", "save", "-n", "without-dropout", cwd=scratch)
+    passed, printed = gate(scratch)
+    assert not passed
+    assert "metrics/dropout.json: params.yaml has no such row\n" in printed
+    assert "delete them: git rm -r metrics/dropout.json results/dropout" in printed
+    run("git", "rm", "-q", "-r", "metrics/dropout.json", "results/dropout", cwd=scratch)
+    run("dvc", "repro", "--allow-missing", "compare", "report", cwd=scratch)
+    passed, printed = gate(scratch)
+    assert passed, printed
+
+
 def test_outside_a_clone_it_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError):
         verify.dvc_status(verify.BENCHMARK)
     with pytest.raises(UserError, match="verify needs git"):
         verify.git_ignores(["models"])
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("notebook/report.md.jinja", "dvc repro --allow-missing notebook/dvc.yaml:report"),
+        ("notebook/train.py", "make notebook"),
+    ],
+)
+def test_a_stale_notebook_is_no_error_but_names_the_command(clone, gate, file, command):
+    edited(file, lambda text: f"{text}# edited\n")(clone)
+    passed, printed = gate(clone)
+    assert passed
+    assert f"docs/notebook.md does not match this code; `{command}`" in printed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".DS_Store", "._loop.py", "loop.py~", ".loop.py.swp", ".ipynb_checkpoints/loop.py"],
+)
+def test_what_editors_leave_behind_is_no_change(clone, gate, name):
+    path = clone / "benchmark/training" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("leftover")
+    passed, printed = gate(clone)
+    assert passed, printed
+    assert not run("git", "status", "--short", cwd=clone)
+
+
+def test_a_damaged_lock_of_dvc_is_explained(clone, gate):
+    (clone / ".dvc/tmp").mkdir(exist_ok=True)
+    holds(".dvc/tmp/rwlock", "")(clone)
+    passed, printed = gate(clone)
+    assert not passed and "if no dvc is running, delete this file" in printed

@@ -12,6 +12,9 @@ from benchmark.stats.significance import (
     holm,
 )
 
+# With fewer seeds, over 5% of such tables have a false alarm: docs/significance.md.
+ENOUGH_SEEDS = 5
+
 
 def differences_from_baseline(results: Results) -> dict[str, Difference]:
     """Test each net's difference from the baseline, all as one family."""
@@ -44,3 +47,29 @@ def compare(results: Results, pairs: Iterable[tuple[str, str]]) -> list[Differen
         return differences(results.correct, pairs)
     correct = {name: results.correct[name] for name in results.comparable}
     return holm(pairs, fold_differences(correct, results.folds, pairs))
+
+
+def warning(results: Results) -> str:
+    """Say what limits the verdicts of a family, and which nets learned nothing."""
+    sentences = [
+        f"With {_seeds(stuck)}, {name} predicts the same class for every image: it "
+        "learned nothing."
+        for name, stuck in results.stuck.items()
+    ]
+    covered = [
+        f"{name} covers {n} of {results.n_folds} folds"
+        for name, n in results.incomplete.items()
+    ]
+    if covered:
+        sentences.append(f"{', '.join(covered)}, so there is no verdict.")
+    if not results.n_folds and results.n_seeds < 2:
+        sentences.append("One seed cannot show which differences are real.")
+    elif not results.n_folds and results.n_seeds < ENOUGH_SEEDS:
+        sentences.append(
+            f"With fewer than {ENOUGH_SEEDS} seeds, false alarms can exceed 5%."
+        )
+    return " ".join(sentences)
+
+
+def _seeds(numbers: list[int]) -> str:
+    return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"

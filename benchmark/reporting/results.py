@@ -96,6 +96,19 @@ class Results:
         }
         return {name: n for name, n in covered.items() if n < self.n_folds}
 
+    @cached_property
+    def stuck(self) -> dict[str, list[int]]:
+        """The seeds that give one class for every image, by net, if there are any."""
+        stuck = {
+            name: [
+                int(str(seed).removeprefix("seed_"))
+                for seed in predictions.filter(regex=r"^seed_\d+$")
+                if predictions[seed].nunique() == 1 < predictions["label"].nunique()
+            ]
+            for name, predictions in self.predictions.items()
+        }
+        return {name: seeds for name, seeds in stuck.items() if seeds}
+
     @property
     def comparable(self) -> list[str]:
         """The rows that can be compared: with several seeds, or with all folds."""

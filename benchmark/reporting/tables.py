@@ -8,10 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.params import Row
+from benchmark.params import Data, Row
 from benchmark.reporting.results import BASELINE, Results
 from benchmark.running.errors import explained
 from benchmark.stats.uncertainty import Matrix
+
+
+def question(classes: Sequence[str]) -> str:
+    """Return what the nets have to decide: Airplane or bird?"""
+    if len(classes) > 4:
+        return f"Which of {len(classes)} classes?"
+    return f"{', '.join(classes[:-1])} or {classes[-1]}?".capitalize()
+
+
+def is_of_the_book(data: Data) -> bool:
+    """Return whether results can be compared with those of the book and the notebook."""
+    is_whole = data.source == "cifar10" and not data.holdout
+    return is_whole and data.classes == ["airplane", "bird"]
 
 
 def loss_curves(families: Sequence[Results]) -> pd.DataFrame:

@@ -109,17 +109,22 @@ def load(path: Path, environment: Mapping[str, Any]) -> State | None:
     Ignores a damaged checkpoint, and one from another machine or torch version, unless
     OTHER_PROCESSORS is set: resuming it mixes two kinds of rounding.
     """
+    state, why = read(path, environment)
+    if why:
+        print(f"{path} {why}, so training starts over", file=sys.stderr, flush=True)
+    return state
+
+
+def read(path: Path, environment: Mapping[str, Any]) -> tuple[State | None, str]:
+    """Return the last saved state, if it can be resumed here, or why it cannot."""
     if not path.exists():
-        return None
+        return None, ""
     state = _read(path)
     if state is None:
-        why = "is damaged"
-    elif state["environment"] != environment and not os.environ.get(finished.OTHERS):
-        why = "is from another machine or another version of torch"
-    else:
-        return state
-    print(f"{path} {why}, so training starts over", file=sys.stderr, flush=True)
-    return None
+        return None, "is damaged"
+    if state["environment"] != environment and not os.environ.get(finished.OTHERS):
+        return None, "is from another machine or another version of torch"
+    return state, ""
 
 
 def _read(path: Path) -> State | None:

@@ -18,6 +18,10 @@ class UserError(Exception):
         )
 
 
+class DivergedError(UserError):
+    """The loss is not finite."""
+
+
 @contextmanager
 def explained(message: str, *kinds: type[Exception]) -> Iterator[None]:
     """Turn exceptions of these kinds into a UserError; `{}` stands for the cause."""

@@ -35,13 +35,18 @@ def git(*command: str, cwd: Path | None = None) -> str:
     """Run git and return its output. Raises UserError if git fails."""
     ran = _run(["git", *command], cwd=cwd, errors="replace")
     if ran.returncode:
-        # Without a common commit, `git merge-base` prints nothing.
-        why = next(iter(ran.stderr.strip().splitlines()), "nothing found")
-        raise UserError(
-            f"git {' '.join(command)}: {why}; run this in a clone, "
-            "and name a commit that the clone has"
-        )
+        raise UserError(f"git {' '.join(command)}: {why_git_failed(ran.stderr)}")
     return ran.stdout
+
+
+def why_git_failed(said: str) -> str:
+    """Return what git said, and what to do."""
+    # Without a common commit, `git merge-base` says nothing.
+    why = next(iter(said.strip().splitlines()), "nothing found")
+    if "dubious ownership" in why:  # the files belong to another user, as in a container
+        trust = f"git config --global --add safe.directory {Path.cwd()}"
+        return f"{why}; if you trust it, run: {trust}"
+    return f"{why}; run this in a clone, and name a commit that the clone has"
 
 
 def dvc(*command: str, cwd: Path | None = None) -> str:

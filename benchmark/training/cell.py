@@ -121,12 +121,14 @@ def fit(
     cell: Cell,
     make_batches: MakeBatches = shuffled_batches,
     progress: Progress = lambda *_: None,
+    steps: int | None = None,
 ) -> TrainResult:
     """Train the cell in this process. The caller must hold the cell's lock.
 
     make_batches: called with the number of images, the batch size, a generator and a
     device; returns the `batches` argument of the training loop. progress: called after
-    each epoch with the epoch, counted from 1, and its loss.
+    each epoch with the epoch, counted from 1, and its loss. steps: for the schedule; by
+    default, the number of batches in all epochs.
     """
     from torch.backends import (
         cudnn,
@@ -147,7 +149,7 @@ def fit(
         training,
         cell.seed,
         device,
-        steps=training.epochs * math.ceil(n_images / training.batch_size),
+        steps=steps or training.epochs * math.ceil(n_images / training.batch_size),
     )
     model = setup.model
     # Convolutions are faster if the channels come last in memory.
@@ -181,7 +183,7 @@ def fit(
 
     def on_epoch_end(epoch: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise errors.UserError(
+            raise errors.DivergedError(
                 f"{cell}: the loss is {loss} in epoch {epoch} with lr {training.lr}; "
                 "try a smaller lr"
             )

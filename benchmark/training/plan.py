@@ -80,7 +80,9 @@ def with_seed(cell: Cell, seed: int) -> Cell:
 
 def fingerprint(values: dict[str, Any], code: Iterable[Path]) -> str:
     """Return a hash of the values, the images and the code (files and folders)."""
-    files = [f for path in code for f in ([path] if path.is_file() else path.glob("*.py"))]
+    files = [
+        f for path in code for f in ([path] if path.is_file() else path.glob("[!.]*.py"))
+    ]
     contents = {f"{file.parent.name}/{file.name}": file.read_bytes() for file in files}
     images = _md5_of(CIFAR2.absolute(), CIFAR2.stat().st_mtime_ns)
     return joblib.hash((values, images, contents), hash_name="sha1")[:16]

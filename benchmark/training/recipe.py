@@ -117,14 +117,27 @@ def sgd(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optim
     The gradient of λ·w² is 2λ·w, so the L2 penalty is a weight decay of 2λ, which autograd
     need not compute.
     """
-    return torch.optim.SGD(
+    parameters = list(parameters)
+    optimizer = torch.optim.SGD(
         parameters,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay + 2 * recipe.l2_lambda,
-        fused=True,
+        fused=not any(parameter.is_complex() for parameter in parameters),
     )
+    if recipe.momentum:
+        optimizer.register_step_pre_hook(_start_late_momentum)
+    return optimizer
+
+
+def _start_late_momentum(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Let weights get their first gradient after others, which the fused SGD cannot do."""
+    weights = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+    new = [p for p in weights if "momentum_buffer" not in optimizer.state[p]]
+    if len(new) < len(weights):
+        for weight in new:
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight.grad)
 
 
 def _cross_entropy(label_smoothing: float) -> Loss:

@@ -39,8 +39,9 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 
 def _count(module, inputs):
-    # Larger seeds are those of speed measurements.
-    if module.training and torch.initial_seed() < 1000 and type(module).__name__ == "Net":
+    # Larger seeds are those of speed measurements, smaller batches those of rehearsals.
+    is_run = module.training and torch.initial_seed() < 1000 and len(inputs[0]) > 8
+    if is_run and type(module).__name__ == "Net":
         name = module.__module__.split(".")[-1]
         with open(os.environ["KILL_TEST_SEEN"], "a") as seen:
             seen.write(f"{name} {torch.initial_seed()} {len(inputs[0])}\\n")

@@ -1,0 +1,1 @@
+"""The rehearsal of a training run: what refuses a net before any work."""
