@@ -4,14 +4,13 @@ Each row's results come from the branch that trained it. Tables and pictures are
 again. Nothing is trained. Conflicts in code remain for you.
 """
 
-import io
 import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+from dvc.utils.serialize import dumps_yaml
 
 from benchmark import params
 from benchmark.reporting.results import METRICS, RESULTS
@@ -51,8 +50,9 @@ def main() -> None:
     both = [row for row, side in sides.get(LOCK, {}).items() if side == BOTH and row]
     for row in both:
         # git may have mixed the lines of both versions.
-        kept = [f"{METRICS}/{row}.json", *git("ls-files", f"{RESULTS}/{row}").splitlines()]
-        git("checkout", "HEAD", "--", *(path for path in kept if path not in results))
+        files = git("ls-files", "--", f"{METRICS}/{row}.json", f"{RESULTS}/{row}")
+        if mixed := set(files.splitlines()) - set(results):
+            git("checkout", "HEAD", "--", *sorted(mixed))
     for path in results:
         resolve(path, sides)
     if results:
@@ -106,7 +106,7 @@ def merged_lock(lock: str, sides: dict[str, int]) -> bytes:
     stages: Stages = {}
     for row, side in sides.items():
         stages |= rows[THEIRS if side == THEIRS else OURS].get(row, {})
-    return to_yaml({"schema": "2.0", "stages": stages})
+    return dumps_yaml({"schema": "2.0", "stages": stages}).encode()
 
 
 def by_row(stages: Stages) -> dict[str, Stages]:
@@ -118,14 +118,6 @@ def by_row(stages: Stages) -> dict[str, Stages]:
 
 def stages_of(lock: str, side: int) -> Stages:
     return dict((params.parse_yaml(version(lock, side), lock) or {}).get("stages", {}))
-
-
-def to_yaml(content: Any) -> bytes:
-    yaml = YAML()
-    yaml.default_flow_style = False
-    buffer = io.BytesIO()
-    yaml.dump(content, buffer)
-    return buffer.getvalue()
 
 
 def merge_params() -> bool:
@@ -193,7 +185,7 @@ def drop_removed_rows(loaded: params.Params) -> None:
     known = {"", *loaded.rows}
     kept = {n: e for n, e in lock["stages"].items() if n.partition("@")[2] in known}
     if len(kept) < len(lock["stages"]):
-        write_atomic(Path(LOCK), to_yaml({**lock, "stages": kept}))
+        write_atomic(Path(LOCK), dumps_yaml({**lock, "stages": kept}).encode())
     if left := verify.left_behind(loaded.rows):
         git("rm", "-r", "-q", "-f", "--ignore-unmatch", "--", *left)
 

@@ -8,6 +8,7 @@ test images are not read. An interrupted run can resume.
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -29,6 +30,8 @@ from studies import trainings
 RECIPE = "annealed"
 RATES = (0.005, 0.01, 0.02, 0.04)
 HOLDOUT = 0.2
+# A net that is no better than this many times chance has learned nothing.
+GUESSING = 1.1
 MEASURED, PAGE, PICTURE = (Path(f"docs/tuning.{kind}") for kind in ("json", "md", "png"))
 
 
@@ -46,7 +49,9 @@ def main(seeds: int) -> None:
     for (net, rate), matrix in trainings.correct_of(records).items():
         correct[net][rate] = matrix
     chosen = {row.label: row.training.lr for row in rows}
-    write_atomic(PAGE, page(correct, chosen, records[0]["environment"]).encode())
+    chance = 1 / len(data.classes)
+    text = page(correct, chosen, records[0]["environment"], chance)
+    write_atomic(PAGE, text.encode())
     write_atomic(PICTURE, png(chart(correct, chosen)))
 
 
@@ -72,8 +77,10 @@ def page(
     correct: Mapping[str, Mapping[float, Matrix]],
     chosen: Mapping[str, float],
     environment: Mapping[str, object],
+    chance: float = 0.5,
 ) -> str:
-    """Render the table as Markdown."""
+    """Render the table as Markdown. chance: the accuracy of guessing."""
+    usual = mode(chosen.values())
     rows: list[dict[str, Any]] = []
     for net, rates in correct.items():
         n_seeds, n_images = rates[chosen[net]].shape
@@ -90,6 +97,14 @@ def page(
         noise=noise(correct),
         largest=max(rows, key=lambda row: row["lost"]),
         worse=[row["net"] for row in rows if row["lost"] > noise(correct)],
+        usual=usual,
+        others={net: rate for net, rate in chosen.items() if rate != usual},
+        dead=[
+            (row["net"], rate)
+            for row in rows
+            for rate, accuracy in row["means"].items()
+            if accuracy < GUESSING * chance
+        ],
         environment=environment,
     )
 

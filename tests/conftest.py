@@ -235,6 +235,18 @@ def check_results(name: str, loaded: params.Params, n_val: int) -> None:
     assert environment["threads"] == training.threads
 
 
+class Clip(torch.autograd.Function):
+    """Clips in the forward pass; the backward pass returns the gradient unchanged."""
+
+    @staticmethod
+    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(-0.5, 0.5)
+
+    @staticmethod
+    def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
 class RunsCode:
     """Creates a folder when it is unpickled."""
 
@@ -293,17 +305,23 @@ def notebook_cells(small_data: Path) -> Callable[..., tuple]:
     return make
 
 
-@pytest.fixture
-def ten_classes() -> dict[str, bytes]:
-    """Seven files in the official format: each class 3 times in each batch."""
+def official_files(per_class: int) -> dict[str, bytes]:
+    """Return seven files in the official format, with random images of all classes."""
     generator = np.random.default_rng(1)
     names = classes.CLASS_NAMES
     files = {cifar10.META_FILE: cifar10.write_pickle({"label_names": list(names)})}
+    n = per_class * len(names)
     for name in cifar10.TRAIN_FILES + cifar10.VAL_FILES:
-        labels = [int(label) for label in generator.permutation(np.arange(30) % 10)]
-        data = generator.integers(0, 256, size=(30, 3072), dtype=np.uint8)
+        labels = [int(label) for label in generator.permutation(np.arange(n) % len(names))]
+        data = generator.integers(0, 256, size=(n, 3072), dtype=np.uint8)
         files[name] = cifar10.write_pickle({"labels": labels, "data": data})
     return files
+
+
+@pytest.fixture
+def ten_classes() -> dict[str, bytes]:
+    """Seven files in the official format: each class 3 times in each batch."""
+    return official_files(per_class=3)
 
 
 @pytest.fixture

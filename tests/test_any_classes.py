@@ -4,15 +4,20 @@ import json
 import re
 import shutil
 
-import numpy as np
 import pytest
 
 from benchmark.classes import CLASS_NAMES
-from benchmark.data import cifar10
 from benchmark.reporting.tables import question
 from benchmark.running.files import md5
 from benchmark.running.repository import copy_project
-from tests.conftest import SMALL, commit, edit_params, keep_rows, run
+from tests.conftest import (
+    SMALL,
+    commit,
+    edit_params,
+    keep_rows,
+    official_files,
+    run,
+)
 
 pytestmark = pytest.mark.slow
 GENERATED = "generated"
@@ -30,26 +35,17 @@ PAGES = (
 BOOK = r"1st edition|2nd edition|accuracy, published|published accuracies are reproduced"
 
 
-def write_cifar10(folder):
-    """Write seven files in the official format, with six images of each class."""
-    generator = np.random.default_rng(0)
-    folder.mkdir()
-    files = {cifar10.META_FILE: {"label_names": list(CLASS_NAMES)}}
-    for name in cifar10.TRAIN_FILES + cifar10.VAL_FILES:
-        data = generator.integers(0, 256, size=(60, 3072), dtype=np.uint8)
-        files[name] = {"labels": [i % 10 for i in range(60)], "data": data}
-    for name, content in files.items():
-        (folder / name).write_bytes(cifar10.write_pickle(content))
-
-
 @pytest.fixture(scope="module", params=TASKS)
 def done(request, tmp_path_factory):
     """Every stage of both pipelines, for one task."""
     folder = tmp_path_factory.mktemp(request.param)
     project, mirror = folder / "project", folder / "mirror"
     copy_project(project)
-    write_cifar10(mirror)
-    md5s = {path.name: md5(path.read_bytes()) for path in mirror.iterdir()}
+    mirror.mkdir()
+    files = official_files(per_class=6)
+    for name, content in files.items():
+        (mirror / name).write_bytes(content)
+    md5s = {name: md5(content) for name, content in files.items()}
     code = project / "benchmark/data/cifar10.py"
     with code.open("a") as file:
         file.write(f"\nOFFICIAL_MD5 = {json.dumps(md5s)}\n")
@@ -82,6 +78,8 @@ def test_texts_are_about_this_task(done):
     task, project = done
     for page, text in texts_of(project).items():
         assert not re.search(BOOK, text), page
+        if task == GENERATED and page != "docs/notebook.md":
+            assert not re.search(r"CIFAR-10's", text), page
         if task not in ("ten", GENERATED):
             assert not re.search(r"airplane|\bbirds?\b", text, re.I), page
     headings = {"plots/report.html": "<h1>{}</h1>", "pull request": "## {} Changes"}

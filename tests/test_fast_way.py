@@ -17,7 +17,7 @@ from benchmark.training.cell import train_cell, with_training
 from benchmark.training.loop import shuffled_batches
 from benchmark.training.plan import Cell
 from studies.speed.variants import pool_last
-from tests.conftest import ARCHITECTURES, ROOT
+from tests.conftest import ARCHITECTURES, ROOT, Clip
 
 # One batch is smaller than the others.
 N_IMAGES, BATCH_SIZE = 200, 64
@@ -86,18 +86,6 @@ def test_the_same_loss_and_weights_up_to_rounding(name):
     state_dict.load(setup, trained["model"], Path(name))
     for key, value in setup.state_dict().items():
         torch.testing.assert_close(value, weights[key], rtol=1e-4, atol=1e-5)
-
-
-class Clip(torch.autograd.Function):
-    """Clips in the forward pass; the backward pass returns the gradient unchanged."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.clamp(-0.5, 0.5)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient
 
 
 def through_a_function(x):

@@ -1,7 +1,9 @@
 """`make merge-results` resolves the conflicts of two branches, and trains nothing."""
 
+import json
 import shutil
 
+import pandas as pd
 import pytest
 
 from benchmark.running.errors import UserError
@@ -114,6 +116,27 @@ def test_a_row_that_both_trained_is_named(branches):
     for path in ("metrics/res_deep.json", "results/res_deep/predictions.csv"):
         ours = run("git", "show", f"slow:{path}", cwd=branches)
         assert (branches / path).read_text() == ours
+
+
+def test_a_row_of_which_every_file_conflicts(branches):
+    """As if both branches had been trained on other machines."""
+    row = branches / "results/res_deep"
+    for seed, name in enumerate(("slow", "slower")):
+        run("git", "checkout", "-q", name, cwd=branches)
+        predictions = pd.read_csv(row / "predictions.csv")
+        predictions.loc[0, f"seed_{seed}"] ^= 1
+        predictions.to_csv(row / "predictions.csv", index=False, lineterminator="\n")
+        environment = json.loads((row / "environment.json").read_text())
+        changed = json.dumps(environment | {"processor": name})
+        (row / "environment.json").write_text(changed)
+        run("git", *COMMIT, "-q", "-am", f"{name}, elsewhere", cwd=branches)
+    conflicts = merge(branches, "slow")
+    listed = run("git", "ls-files", "results/res_deep", cwd=branches)
+    assert set(listed.split()) | {"metrics/res_deep.json"} <= conflicts
+    run("git", "checkout", "--ours", "params.yaml", cwd=branches)
+    run("git", "add", "params.yaml", cwd=branches)
+    with pytest.raises(UserError, match=r"^both branches changed res_deep: "):
+        merge_results.main()
 
 
 def test_without_a_merge_it_is_one_line(clone, monkeypatch):

@@ -14,11 +14,12 @@ from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
 from benchmark import params
+from benchmark.rehearsal import promises
 from benchmark.rehearsal import rehearse as rehearsal
 from benchmark.running.errors import UserError
 from benchmark.training.plan import Cell
 from benchmark.training.recipe import Architecture
-from tests.conftest import COMMITTED
+from tests.conftest import COMMITTED, Clip
 
 
 class Small(nn.Module):
@@ -122,16 +123,6 @@ class FrozenBatchNorm(Small):
 class GradientCheckpoint(Small):
     def features(self, x):
         return checkpoint(super().features, x, use_reentrant=False)
-
-
-class Clip(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.clamp(-0.5, 0.5)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient
 
 
 class CustomFunction(Small):
@@ -309,6 +300,11 @@ def group_lasso(parameters):
 )
 def test_good_parts_pass(parts):
     rehearse(Small, **parts)
+
+
+def steep(outputs, labels):
+    """A loss that diverges with the recipe's lr, and not with a much smaller one."""
+    return (10 * outputs).square().mean()
 
 
 class PythonsRandom(Small):
@@ -542,6 +538,16 @@ def test_bad_nets_are_refused_in_one_line(net, torch_settings):
     with pytest.raises(UserError, match=rf"^architectures/mine\.py: .*{BAD[net]}") as error:
         rehearse(net)
     assert "\n" not in str(error.value) and "Traceback" not in str(error.value)
+
+
+def test_a_loss_that_diverges_hides_nothing():
+    rehearse(Small, loss=steep)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rehearsal, "GENTLE", 1.0)
+        patch.setattr(promises, "same_training", lambda *_: False)
+        rehearse(Small, loss=steep)  # it does diverge, so nothing more is checked
+    with pytest.raises(UserError, match="becomes two different models"):
+        rehearse(PythonsRandomInTraining, loss=steep)
 
 
 class Remembers(torch.optim.SGD):

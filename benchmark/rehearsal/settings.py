@@ -9,9 +9,8 @@ THREADS = "the number of threads"
 
 def torch_settings() -> dict[str, object]:
     """Return the settings of torch that every net in this process shares."""
-    from torch.backends import (
-        mkldnn,
-    )  # imported here: a cluster cannot pickle it as a global
+    # Imported here, because a cluster cannot pickle it as a global.
+    from torch.backends import mkldnn
 
     return {
         "the default dtype": torch.get_default_dtype(),
