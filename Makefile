@@ -7,13 +7,13 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 BASE ?= main
 # Passed in the environment, so that no shell runs a branch name as a command.
-export BASE
+export BASE NET A B DIFF ROW
 KILLS ?= 200
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check demo repro quick notebook pictures readme changes pr-report merge-results verify same-bytes \
-	bench kill-test drill portability elsewhere simulate tune recipes test test-fast lint format lock audit
+	try judge plan bench kill-test drill portability elsewhere simulate same-net tune recipes test test-fast lint format lock audit
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,16 @@ pictures: check ## Write a report with CIFAR-10 images to pictures/ (needs repro
 readme: setup ## Copy the table of results into the README
 	@$(BIN)/python -m scripts.readme
 
+##@ Is my net better?
+try: setup ## Train one net, and compare it with all others: make try NET=mine; minutes
+	@$(BIN)/python -m scripts.try_net "$$NET"
+
+judge: setup ## Compare two files of predictions: make judge A=theirs.csv B=ours.csv; seconds
+	@$(BIN)/python -m scripts.judge "$$A" "$$B"
+
+plan: setup ## How many seeds show a difference? make plan DIFF=0.5 ROW=res; seconds
+	@$(BIN)/python -m scripts.plan "$$DIFF" $${ROW:+--row "$$ROW"}
+
 ##@ Compare with another commit (BASE=main)
 changes: setup ## Test which accuracies really changed since BASE; seconds
 	@$(BIN)/python -m scripts.changes "$$BASE"
@@ -81,6 +91,9 @@ simulate: setup ## Measure the error rates of the tests: docs/significance.md; 2
 
 tune: setup ## Compare learning rates on held-out images: docs/tuning.md; 2 hours
 	@$(BIN)/python -m studies.tuning
+
+same-net: setup ## Train one net 240 times, and compare it with itself: docs/same_net.md; over an hour
+	@$(BIN)/python -m studies.same_net
 
 recipes: setup ## Compare both recipes on the official test images: docs/recipes.md; over an hour
 	@$(BIN)/python -m studies.recipes

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def check_settings(
             f"{file}: {', '.join(sorted(taken))}: already a key of a row or a recipe; "
             "rename the argument"
         )
-    sizes = tuple(key for key in params.Model.model_fields if key in declared)
-    wanted = {names: key for key, names in params.SIZES.items()}.get(sizes, "model")
+    sizes = sizes_of(declared)
+    wanted = size_key(declared)
     if entry.sized_by != wanted:
         takes = " and ".join(sizes) or "neither n_chans nor n_blocks"
         raise UserError(
@@ -111,6 +112,17 @@ def check_settings(
         section = f"{params.PARAMS}: model" if is_shared else where
         takes = ", ".join(declared) or "no settings"
         raise UserError(f"{section}.{problem}; {file} takes {takes}") from None
+
+
+def sizes_of(declared: Collection[str]) -> tuple[str, ...]:
+    """Return which arguments of a net are sizes that several nets share."""
+    return tuple(key for key in params.Model.model_fields if key in declared)
+
+
+def size_key(declared: Collection[str]) -> str:
+    """Return the `sized_by` of a net with these arguments."""
+    keys = {names: key for key, names in params.SIZES.items()}
+    return keys.get(sizes_of(declared), "model")
 
 
 def check_recipe(

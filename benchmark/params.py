@@ -62,6 +62,10 @@ class Model(Section):
     n_blocks: Annotated[int, Field(ge=1, le=10_000)]
 
 
+class Compare(Section):
+    margin: Annotated[float, Field(gt=0, le=50)]
+
+
 class Recipe(Section):
     """How a net is trained and tested. params.yaml explains the fields."""
 
@@ -144,6 +148,7 @@ class Params(Section):
 
     data: Data
     model: Model
+    compare: Compare
     train: Train
     rows: dict[str, Entry]
 

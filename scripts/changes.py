@@ -21,13 +21,14 @@ from benchmark.reporting.results import RESULTS
 from benchmark.running import cli, errors
 from benchmark.running.repository import git
 from benchmark.stats.folds import MIN_FOLDS, fold_differences
-from benchmark.stats.significance import Difference, format_points, holm
+from benchmark.stats.planning import in_full
 from benchmark.stats.uncertainty import (
     Estimate,
     Matrix,
     correctness_matrix,
     difference_interval,
 )
+from benchmark.stats.verdicts import MIN_SEEDS, Verdict, verdicts
 
 PREDICTIONS = "predictions.csv"
 SAME = "none: same predictions"
@@ -67,7 +68,12 @@ class Change:
 
 
 def main(base: str, revision: str | None) -> None:
-    print(report(changes(base, revision)), end="")
+    print(report(changes(base, revision), margin()), end="")
+
+
+def margin() -> float:
+    """Return the margin in params.yaml here, as an accuracy. Raises UserError."""
+    return params.load(needs_device=False).compare.margin / 100
 
 
 def changes(base: str, revision: str | None = None) -> list[Change]:
@@ -167,26 +173,31 @@ def parse_mapping(text: str, path: str) -> dict[str, Any]:
     return parsed
 
 
-def report(compared: list[Change]) -> str:
-    """Render a table with a verdict for each net, as Markdown."""
-    verdicts = {change.name: verdict_without_test(change) for change in compared}
-    to_test = [change for change in compared if not verdicts[change.name]]
-    tested = holm(
+def report(compared: list[Change], margin: float) -> str:
+    """Render a table with a verdict for each net, as Markdown.
+
+    All changes are one family of tests. margin: see Verdict.
+    """
+    words = {change.name: verdict_without_test(change) for change in compared}
+    to_test = [change for change in compared if not words[change.name]]
+    tested = verdicts(
         [(f"{change.name} after", f"{change.name} before") for change in to_test],
         [
             compare(change.before, change.after)
             for change in to_test
             if change.before and change.after
         ],
+        margin,
     )
     names = [change.name for change in to_test]
-    verdicts |= dict(zip(names, map(verdict, tested), strict=True))
+    words |= dict(zip(names, map(bold, tested), strict=True))
     return render(
         Path(__file__).with_name("changes.md.jinja"),
         changes=compared,
-        verdicts=verdicts,
+        verdicts=words,
         tested=names,
-        significant=[n for n, d in zip(names, tested, strict=True) if d.is_significant],
+        differ=[n for n, v in zip(names, tested, strict=True) if v.is_difference],
+        margin=margin,
     )
 
 
@@ -223,8 +234,8 @@ def verdict_without_test(change: Change) -> str:
         return f"none: same predictions for the seeds in common ({seeds(before, after)})"
     if before.fold is not None:
         return "" if before.fold.nunique() >= MIN_FOLDS else "cannot compare: not all folds"
-    if min(len(before.correct), len(after.correct)) < 2:
-        return f"cannot tell with one seed ({seeds(before, after)})"
+    if min(len(before.correct), len(after.correct)) < MIN_SEEDS:
+        return f"no verdict: it needs {MIN_SEEDS} seeds ({seeds(before, after)})"
     return ""
 
 
@@ -232,11 +243,9 @@ def seeds(before: Scored, after: Scored) -> str:
     return f"seeds: {len(before.correct)} → {len(after.correct)}"
 
 
-def verdict(difference: Difference) -> str:
-    if difference.is_significant:
-        return f"**{difference}**"
-    low, high = difference.estimate.low, difference.estimate.high
-    return f"no clear change ({format_points(low)} to {format_points(high)} points)"
+def bold(verdict: Verdict) -> str:
+    """Return the verdict, in bold if something changed."""
+    return f"**{verdict}**" if verdict.is_difference else in_full(verdict)
 
 
 if __name__ == "__main__":

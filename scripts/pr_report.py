@@ -10,10 +10,14 @@ import sys
 from pathlib import Path
 
 from benchmark import params
+from benchmark.reporting.comparison import compare, warning
 from benchmark.reporting.render import render
+from benchmark.reporting.results import BASELINE, read
 from benchmark.reporting.tables import question
 from benchmark.running import cli
+from benchmark.running.errors import UserError
 from benchmark.running.repository import dvc, git
+from benchmark.stats.planning import in_full, smallest_difference
 from scripts import changes, verify
 
 CODE = ("architectures", "benchmark", "notebook", "stages", "dvc.yaml", "requirements.lock")
@@ -53,15 +57,44 @@ def report(base: str) -> str:
 def results(merge_base: str) -> str:
     """Render accuracies, and which of them really changed."""
     compared = changes.changes(merge_base)
+    margin = changes.margin()
     same = [c for c in compared if changes.verdict_without_test(c) == changes.SAME]
     if len(same) == len(compared):
         return (
             f"**No accuracy changes**: all {len(compared)} nets give the same predictions."
         )
-    shown = changes.report(compared).rstrip().splitlines()
+    shown = changes.report(compared, margin).rstrip().splitlines()
     prefixes = tuple(f"| {change.name} |" for change in same)
     rest = f" The other {len(same)} give the same predictions." if same else ""
-    return "\n".join(line for line in shown if not line.startswith(prefixes)) + rest
+    table = "\n".join(line for line in shown if not line.startswith(prefixes)) + rest
+    new = [change.name for change in compared if change.before is None]
+    return "\n\n".join([table, *filter(None, map(new_row, new))])
+
+
+def new_row(name: str) -> str:
+    """Say whether a new row's net is better than the baseline, and than the best other net.
+
+    The verdicts are those of the tables.
+    """
+    loaded = params.load(needs_device=False)
+    if name not in loaded.rows:
+        return ""
+    family = params.row_of(loaded, name).family
+    rows = [params.row_of(loaded, row) for row in loaded.rows]
+    try:
+        results = read([row for row in rows if row.family == family], changes.margin())
+    except UserError as error:  # the results of another row are missing or outdated
+        return f"**New: {name}**. There is no verdict, because of {error}."
+    return render(
+        Path(__file__).with_name("new_row.md.jinja"),
+        name=name,
+        label=next(label for label, row in results.rows.items() if row.name == name),
+        baseline=BASELINE,
+        comparison=compare(results),
+        in_full=in_full,
+        smallest=lambda v: smallest_difference(v.estimate.variance, v.alpha),
+        warning=warning(results),
+    )
 
 
 def pictures(merge_base: str) -> dict[str, object]:

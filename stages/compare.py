@@ -8,17 +8,13 @@ import pandas as pd
 
 from benchmark import params
 from benchmark.reporting import charts, tables
-from benchmark.reporting.comparison import (
-    all_pairs,
-    differences_from_baseline,
-    letters_of,
-    warning,
-)
+from benchmark.reporting.comparison import Comparison, compare, warning
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, read_families
 from benchmark.running import stage
-from benchmark.stats.significance import Difference
+from benchmark.stats.planning import in_full, needed, smallest_difference
+from benchmark.stats.verdicts import WORDS
 
 PLOTS = Path("plots")
 # Accuracies published in the notebook and in both editions of the book.
@@ -29,17 +25,16 @@ def main() -> None:
     # Ignore results of rows that params.yaml no longer contains.
     loaded = params.load()
     families = read_families(loaded)
-    vs_baseline = [differences_from_baseline(results) for results in families]
+    comparisons = [compare(results) for results in families]
     is_published = tables.is_of_the_book(loaded.data)
-    results = results_table(families, vs_baseline, is_published)
-    stage.write(PLOTS / "results.md", results)
-    stage.write(PLOTS / "pairs.md", pairs_table(families))
+    stage.write(PLOTS / "results.md", results_table(comparisons, is_published))
+    stage.write(PLOTS / "pairs.md", pairs_table(comparisons))
     for name, table in (
         ("loss_curves", tables.loss_curves(families)),
         ("confusion", tables.confusion(families, loaded.data.classes)),
     ):
         stage.write(PLOTS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    stage.write(PLOTS / "ranking.png", png(charts.ranking(families, vs_baseline), dpi=200))
+    stage.write(PLOTS / "ranking.png", png(charts.ranking(comparisons), dpi=200))
     for name, figure in (
         ("accuracy_comparison", charts.accuracy_comparison(families[0])),
         ("loss_curves", charts.loss_curves(families)),
@@ -47,19 +42,17 @@ def main() -> None:
         stage.write(PLOTS / f"{name}.png", png(figure))
 
 
-def results_table(
-    families: list[Results],
-    vs_baseline: list[dict[str, Difference]],
-    is_published: bool = True,
-) -> str:
-    """Render accuracies and differences as Markdown, beside published numbers, if any."""
+def results_table(comparisons: list[Comparison], is_published: bool = True) -> str:
+    """Render accuracies and verdicts as Markdown, beside published numbers, if any."""
+    families = [comparison.results for comparison in comparisons]
     rows = {name: row for results in families for name, row in results.rows.items()}
     return render(
         TEMPLATES / "results.md.jinja",
         families=families,
         # The first family that has the net describes it: the chapter's.
         ideas={name: tables.idea_of(first_row(families, name)) for name in rows},
-        vs_baseline=vs_baseline,
+        comparisons=comparisons,
+        in_full=in_full,
         # How many of the last epochs were scored on the test images.
         n_scored=[
             max(
@@ -77,18 +70,15 @@ def first_row(families: list[Results], name: str) -> params.Row:
     return next(results.rows[name] for results in families if name in results.rows)
 
 
-def pairs_table(families: list[Results]) -> str:
+def pairs_table(comparisons: list[Comparison]) -> str:
     """Render every pair, best nets first, as Markdown."""
-    pairs = [all_pairs(results) for results in families]
     return render(
         TEMPLATES / "pairs.md.jinja",
-        families=families,
-        pairs=pairs,
-        letters=[
-            letters_of(results, tested)
-            for results, tested in zip(families, pairs, strict=True)
-        ],
-        warnings=[warning(results) for results in families],
+        comparisons=comparisons,
+        warnings=[warning(comparison.results) for comparison in comparisons],
+        smallest=lambda pair: smallest_difference(pair.estimate.variance, pair.alpha),
+        words=WORDS,
+        needed=needed,
     )
 
 

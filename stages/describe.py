@@ -13,7 +13,7 @@ CARD = Path("docs/model_card.md")
 def main() -> None:
     loaded = params.load()
     row = params.row_of(loaded, BASELINE)
-    results = read([row])
+    results = read([row], loaded.compare.margin / 100)
     text = render(
         TEMPLATES / "model_card.md.jinja",
         data=loaded.data,

@@ -12,12 +12,7 @@ from ruamel.yaml import YAML
 
 from benchmark import params
 from benchmark.reporting import charts, dvc_lock, report_charts
-from benchmark.reporting.comparison import (
-    all_pairs,
-    differences_from_baseline,
-    letters_of,
-    warning,
-)
+from benchmark.reporting.comparison import Comparison, compare, warning
 from benchmark.reporting.costs import Cost, cost_of
 from benchmark.reporting.figures import png
 from benchmark.reporting.real_images import load_real_images
@@ -25,6 +20,7 @@ from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, environment_of, read_families
 from benchmark.reporting.tables import HardImage, hardest, question
 from benchmark.running import cli, stage
+from benchmark.stats.planning import in_full
 from benchmark.training import recipe
 
 COMMITTED, REAL = Path("plots/report.html"), Path("pictures/report.html")
@@ -42,8 +38,7 @@ def main(real_images: bool = False) -> None:
 
 def page(loaded: params.Params, target: Path) -> str:
     families = read_families(loaded)
-    vs_baseline = [differences_from_baseline(results) for results in families]
-    pairs = [all_pairs(results) for results in families]
+    comparisons = [compare(results) for results in families]
     costs = [
         {name: cost(loaded, row) for name, row in results.rows.items()}
         for results in families
@@ -52,13 +47,9 @@ def page(loaded: params.Params, target: Path) -> str:
     return render(
         TEMPLATES / "report.html",
         families=families,
-        vs_baseline=vs_baseline,
-        pairs=pairs,
+        comparisons=comparisons,
+        in_full=in_full,
         costs=costs,
-        letters=[
-            letters_of(results, tested)
-            for results, tested in zip(families, pairs, strict=True)
-        ],
         warnings=[warning(results) for results in families],
         hard_images=hard_images,
         question=question(loaded.data.classes),
@@ -67,7 +58,7 @@ def page(loaded: params.Params, target: Path) -> str:
         params=to_yaml(loaded),
         environments=environments(families),
         md5s=dvc_lock.md5s(),
-        pictures=pictures(loaded, families, costs, target),
+        pictures=pictures(loaded, comparisons, costs, target),
     )
 
 
@@ -78,23 +69,21 @@ def cost(loaded: params.Params, row: params.Row) -> Cost:
 
 def pictures(
     loaded: params.Params,
-    families: list[Results],
+    comparisons: list[Comparison],
     costs: list[dict[str, Cost]],
     target: Path,
 ) -> dict[str, bytes]:
     """Return the report's charts as PNG, by name."""
-    vs_baseline = [differences_from_baseline(results) for results in families]
+    families = [comparison.results for comparison in comparisons]
     figures = {
-        "ranking": charts.ranking(families, vs_baseline),
+        "ranking": charts.ranking(comparisons),
         "loss": charts.loss_curves(families),
         "confusion": report_charts.confusion(families[0], loaded.data.classes),
     }
-    for i, results in enumerate(families):
-        figures[f"cost_{i}"] = report_charts.accuracy_against_cost(
-            results, costs[i], vs_baseline[i]
-        )
-        if tested := all_pairs(results):
-            figures[f"pairs_{i}"] = report_charts.pairs(results, tested)
+    for i, comparison in enumerate(comparisons):
+        figures[f"cost_{i}"] = report_charts.accuracy_against_cost(comparison, costs[i])
+        if comparison.pairs:
+            figures[f"pairs_{i}"] = report_charts.pairs(comparison)
     files = {name: CONVOLUTION[target] / f"{name}.png" for name in ("filters", "layers")}
     return {name: png(figure) for name, figure in figures.items()} | {
         name: file.read_bytes() for name, file in files.items()

@@ -20,8 +20,9 @@ from benchmark.reporting.render import render
 from benchmark.reporting.results import CHAPTER, Results, read
 from benchmark.running import cli
 from benchmark.running.files import write_atomic
-from benchmark.stats.significance import Difference, holm
+from benchmark.stats.planning import in_full
 from benchmark.stats.uncertainty import Matrix, accuracy_interval, difference_interval
+from benchmark.stats.verdicts import Verdict, verdicts
 from studies import trainings
 
 RECIPE = "annealed"
@@ -31,14 +32,14 @@ MEASURED, PAGE, PICTURE = (Path(f"docs/recipes.{kind}") for kind in ("json", "md
 
 def main() -> None:
     loaded = params.load()
-    chapter = read(trainings.rows_of(loaded, CHAPTER))
+    chapter = read(trainings.rows_of(loaded, CHAPTER), loaded.compare.margin / 100)
     rows = {
         row.label: on_official_split(row)
         for row in trainings.rows_of(loaded, RECIPE)
         if row.label in chapter.names
     }
     variants = {(net, row.training.lr): row for net, row in rows.items()}
-    records = trainings.train(MEASURED, variants, loaded.data, SEEDS)
+    records = trainings.train(MEASURED, variants, loaded.data, range(SEEDS))
     trained = trainings.correct_of(records)
     annealed = {net: trained[net, row.training.lr] for net, row in rows.items()}
     write_atomic(PAGE, page(chapter, annealed, rows, records[0]["environment"]).encode())
@@ -57,25 +58,26 @@ def page(
 ) -> str:
     """Render the table as Markdown."""
     tested = compare(chapter, annealed)
-    gains = {net: difference.estimate.mean for net, difference in tested.items()}
+    gains = {net: verdict.estimate.mean for net, verdict in tested.items()}
     spreads = [
         max(correct[net].mean(axis=1).std(ddof=1) for net in annealed)
         for correct in (chapter.correct, annealed)
     ]
     return render(
         Path(__file__).with_suffix(".md.jinja"),
+        in_full=in_full,
         rows=[
             {
                 "net": net,
                 "chapter": chapter.correct[net].mean(axis=1),
                 "annealed": annealed[net].mean(axis=1),
-                "difference": tested[net],
+                "verdict": tested[net],
             }
             for net in annealed
         ],
         higher=sum(gain > 0 for gain in gains.values()),
         mean_gain=np.mean(list(gains.values())),
-        clear=[net for net, difference in tested.items() if difference.is_significant],
+        clear=[net for net, verdict in tested.items() if verdict.is_difference],
         spreads=spreads,
         chapter=chapter,
         seeds=SEEDS,
@@ -84,13 +86,14 @@ def page(
     )
 
 
-def compare(chapter: Results, annealed: Mapping[str, Matrix]) -> dict[str, Difference]:
+def compare(chapter: Results, annealed: Mapping[str, Matrix]) -> dict[str, Verdict]:
     """Test for each net how much more accurate the annealed recipe makes it."""
     pairs = [(net, net) for net in annealed]
     estimates = [
         difference_interval(annealed[net], chapter.correct[net]) for net in annealed
     ]
-    return dict(zip(annealed, holm(pairs, estimates), strict=True))
+    tested = verdicts(pairs, estimates, chapter.margin)
+    return dict(zip(annealed, tested, strict=True))
 
 
 def chart(chapter: Results, annealed: Mapping[str, Matrix]) -> Figure:
@@ -104,7 +107,9 @@ def chart(chapter: Results, annealed: Mapping[str, Matrix]) -> Figure:
         axes.plot([], [], "o-", color=colour, lw=3, label=title)
         for i, net in enumerate(names):
             seeds, y = correct[net].mean(axis=1), i + offset
-            axes.plot(accuracy_interval(correct[net]).interval, [y] * 2, color=colour, lw=3)
+            axes.plot(
+                accuracy_interval(correct[net]).interval(), [y] * 2, color=colour, lw=3
+            )
             axes.plot(seeds, [y] * len(seeds), "|", color=colour, ms=8)
             axes.plot(seeds.mean(), y, "o", color=colour, ms=7)
     axes.set_yticks(range(len(names)), names, fontsize=12)

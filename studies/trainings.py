@@ -6,7 +6,7 @@ environment. They are written after each seed, so a study can resume.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,28 @@ def rows_of(loaded: params.Params, recipe: str) -> list[params.Row]:
 
 
 def train(
-    path: Path, variants: Mapping[Key, params.Row], data: params.Data, seeds: int
+    path: Path,
+    variants: Mapping[Key, params.Row],
+    data: params.Data,
+    seeds: Sequence[int],
+    at_once: int = 1,
 ) -> list[Record]:
     """Train every variant with every seed, unless `path` has its record already.
 
     path: a JSON file, which gets the new records. Records for other params are dropped.
+    at_once: after how many seeds to write the records.
     """
     hashes = {key: params_hash(row, data) for key, row in variants.items()}
     stored: list[Record] = json.loads(path.read_text()) if path.exists() else []
     records = [r for r in stored if hashes.get(key_of(r)) == r.get("params")]
     known = {(*key_of(record), record["seed"]) for record in records}
-    for seed in range(seeds):  # one seed after another, so that all variants advance alike
-        missing = [key for key in variants if (*key, seed) not in known]
-        cells = [cell_of(variants[key], data, seed) for key in missing]
-        for key, result in zip(missing, pool.train(cells), strict=True):
+    # One batch of seeds after another, so that all variants advance alike.
+    for batch in (seeds[i : i + at_once] for i in range(0, len(seeds), at_once)):
+        missing = [
+            (key, seed) for seed in batch for key in variants if (*key, seed) not in known
+        ]
+        cells = [cell_of(variants[key], data, seed) for key, seed in missing]
+        for (key, seed), result in zip(missing, pool.train(cells), strict=True):
             scores = result["scores"]
             wrong = np.array(scores["predictions"]) != np.array(scores["labels"])
             records.append(

@@ -44,7 +44,7 @@ def main(seeds: int) -> None:
     variants: dict[trainings.Key, params.Row] = {
         (row.label, rate): with_rate(row, rate) for row in rows for rate in RATES
     }
-    records = trainings.train(MEASURED, variants, data, seeds)
+    records = trainings.train(MEASURED, variants, data, range(seeds))
     correct: dict[str, dict[float, Matrix]] = {row.label: {} for row in rows}
     for (net, rate), matrix in trainings.correct_of(records).items():
         correct[net][rate] = matrix

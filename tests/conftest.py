@@ -1,5 +1,6 @@
 """Shared by the tests: small params, small data, and one small run of everything."""
 
+import gc
 import json
 import os
 import shutil
@@ -94,6 +95,12 @@ LONGEST = [
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {f"test_{name}.py": i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+    # statsmodels collects garbage in each call, which need not look at all of this.
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 def run(

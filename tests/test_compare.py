@@ -8,14 +8,12 @@ import pytest
 
 from benchmark import params
 from benchmark.reporting import charts
-from benchmark.reporting.comparison import (
-    all_pairs,
-    differences_from_baseline,
-    letters_of,
-)
+from benchmark.reporting.comparison import compare as judge
 from benchmark.reporting.figures import png
-from benchmark.reporting.results import Results, refuse_other_images
+from benchmark.reporting.results import Results, merged, refuse_other_images, vote_accuracy
 from benchmark.running.errors import UserError
+from benchmark.stats.planning import in_full, needed, smallest_difference
+from benchmark.stats.verdicts import format_points
 from stages import compare
 from tests.conftest import COMMITTED
 
@@ -48,7 +46,7 @@ def results_of(thresholds, n_seeds=3, seed=1, scatter=0.3, recipe="train"):
         metrics[name] = {
             "params": 1000, "train_accuracy": each.mean(), "val_accuracy": each.mean(),
         }  # fmt: skip
-    return Results(recipe, rows_of(thresholds), metrics, seeds, curves, predictions)
+    return Results(recipe, rows_of(thresholds), metrics, seeds, curves, predictions, 0.01)
 
 
 def rows_of(names):
@@ -80,86 +78,227 @@ def row(table, name):
 
 
 def test_each_net_is_compared_with_the_baseline(three):
-    tested = differences_from_baseline(three)
+    tested = judge(three).vs_baseline
     assert list(tested) == ["better", "alike"]
-    assert tested["better"].is_significant and not tested["alike"].is_significant
-    table = compare.results_table([three], [tested])
+    assert tested["better"].word == "better" and not tested["alike"].is_difference
+    table = compare.results_table([judge(three)])
     assert row(table, "better")[5].startswith("better by ")
-    assert row(table, "alike")[5] == "no clear difference"
+    assert row(table, "alike")[5] == in_full(tested["alike"])
     assert row(table, "baseline")[5] == "–"
     assert row(table, "baseline")[1:3] == [
         "Two convolutions and two fully connected layers", "8.3.3"
     ]  # fmt: skip
     assert row(table, "alike")[1:3] == ["–", "–"]  # it has no file
     numbers = table.partition("## More numbers")[2]
-    assert row(numbers, "baseline")[4] == "50.0%"  # the epochs that were scored
+    assert row(numbers, "baseline")[5] == "50.0%"  # the epochs that were scored
     assert (
         "Accuracy: the mean of 3 training runs of 11 epochs, on 2,000 test images." in table
     )
 
 
-def test_all_pairs_with_letters(three):
-    pairs = all_pairs(three)
-    assert len(pairs) == 3
-    assert pairs[0].first == "better"
-    text = compare.pairs_table([three])
-    assert "2 of 3 differences are significant" in text
-    assert row(text, "better")[2] == "a"
-    assert row(text, "baseline")[2] == row(text, "alike")[2] == "b"
-    # The interval contains 0 if and only if p is above 5% before Holm's correction.
-    [alike] = [p for p in pairs if {p.first, p.second} == {"baseline", "alike"}]
-    low, high = row(text[text.index("| compared with |") :], alike.first)[4].split(" to ")
-    assert low.startswith("−") and not high.startswith("−")
+def test_all_pairs(three):
+    comparison = judge(three)
+    assert [pair.first for pair in comparison.pairs][:2] == ["better", "better"]
+    text = compare.pairs_table([comparison])
+    assert "Of 3 pairs, 2 differ, " in text
+    assert row(text, "better")[2] == "–"
+    assert row(text, "baseline")[2] == "alike" and row(text, "alike")[2] == "baseline"
+    verdicts = text[text.index("| compared with |") :]
+    assert row(verdicts, "better")[2] == str(comparison.pairs[0])
+    assert "without one seed" not in text  # two seeds would be too few
+
+
+def test_a_pair_that_is_not_decided_says_what_would_decide_it():
+    made = results_of({"baseline": 1.2, "other": 1.22}, n_seeds=5, scatter=1)
+    [pair] = judge(made).pairs
+    assert pair.word == "cannot tell"
+    seeds = needed(pair)
+    assert seeds == "more images" or int(seeds) > 5
+    text = compare.pairs_table([judge(made)])
+    cells = row(text[text.index("| compared with |") :], pair.first)
+    assert cells[2:] == [
+        str(pair),
+        format_points(smallest_difference(pair.estimate.variance, pair.alpha)),
+        seeds,
+        cells[-1],
+    ]
+    assert in_full(pair).startswith(f"{pair}; needs {seeds}")
+
+
+def test_each_pair_is_in_one_family():
+    """Pairs with the baseline are corrected for each other, and so are the others."""
+    names = ["baseline", "a", "b", "c", "d"]
+    made = results_of(dict.fromkeys(names, 1.2), n_seeds=5)
+    alphas = {(p.first, p.second): p.alpha for p in judge(made).pairs}
+    assert len(alphas) == 10
+    for pair, alpha in alphas.items():
+        assert alpha == pytest.approx(0.05 / (4 if "baseline" in pair else 6))
+
+
+def without(made, part):
+    """The same results without one seed, and the names of its columns as before."""
+    kept = {name: p.drop(columns=f"seed_{part}") for name, p in made.predictions.items()}
+    seeds = {name: s[s["seed"] != part] for name, s in made.seeds.items()}
+    return dataclasses.replace(made, predictions=kept, seeds=seeds)
+
+
+def test_words_that_change_without_a_seed():
+    """The same words come out if the seed's column is not in the files."""
+    made = results_of({"baseline": 1.2, "a": 1.3, "b": 1.24}, n_seeds=4, scatter=0.6)
+    changed = judge(made).changed_words
+    words = {(p.first, p.second): p.word for p in judge(made).pairs}
+    assert set(changed) == set(words)
+    for part in range(4):
+        for pair, parts in changed.items():
+            other = judge(without(made, part)).between(*pair)
+            assert (other.word != words[pair]) == (part in parts)
+    text = compare.pairs_table([judge(made)])
+    n_same = sum(not parts for parts in changed.values())
+    assert f"{n_same} of 3 pairs keep the same verdict, whichever seed is left out." in text
+
+
+def test_words_that_change_without_a_fold():
+    made = in_folds({"baseline": 1.2, "a": 1.3, "b": 1.24}, scatter=0.6)
+    changed = judge(made).changed_words
+    text = compare.pairs_table([judge(made)])
+    n_same = sum(not parts for parts in changed.values())
+    assert f"{n_same} of 3 pairs keep the same verdict, whichever fold is left out." in text
+    kept = made.folds != 5
+    del made.__dict__["correct"]
+    for name, predictions in made.predictions.items():
+        made.predictions[name] = predictions[kept].drop(columns="seed_5")
+        made.metrics[name]["n_folds"] = 5
+    words = {(p.first, p.second): p.word for p in judge(made).pairs}
+    for pair, parts in changed.items():
+        assert (5 in parts) == (words[pair] != judge_in_full(pair))
+
+
+def judge_in_full(pair):
+    made = in_folds({"baseline": 1.2, "a": 1.3, "b": 1.24}, scatter=0.6)
+    return judge(made).between(*pair).word
+
+
+def with_fewer_seeds(made, name, n_seeds):
+    drop = [f"seed_{s}" for s in range(n_seeds, len(made.seeds[name]))]
+    made.predictions[name] = made.predictions[name].drop(columns=drop)
+    made.seeds[name] = made.seeds[name][:n_seeds]
+    return made
+
+
+def test_one_row_with_few_seeds_takes_nothing_from_the_others():
+    made = with_fewer_seeds(
+        results_of({"baseline": 1.2, "a": 1.3, "few": 1.7}, 5), "few", 2
+    )
+    comparison = judge(made)
+    assert len(comparison.pairs) == 1 and len(comparison.changed_words) == 1
+    text = compare.pairs_table([comparison])
+    assert "few has 2 seeds, so there is no verdict." in text
+    assert "There are no verdicts" not in text and "can exceed" not in text
+
+
+def test_every_seed_is_left_out_once():
+    made = with_fewer_seeds(results_of({"baseline": 1.2, "a": 1.3}, 8), "a", 5)
+    [pair] = judge(made).pairs
+    for part in range(8):
+        kept = without(made, part) if part < 5 else drop_from_baseline(made, part)
+        [other] = judge(kept).pairs
+        changed = judge(made).changed_words[pair.first, pair.second]
+        assert (other.word != pair.word) == (part in changed)
+
+
+def drop_from_baseline(made, part):
+    kept = dict(made.predictions)
+    kept["baseline"] = kept["baseline"].drop(columns=f"seed_{part}")
+    seeds = dict(made.seeds)
+    seeds["baseline"] = seeds["baseline"][seeds["baseline"]["seed"] != part]
+    return dataclasses.replace(made, predictions=kept, seeds=seeds)
 
 
 @pytest.mark.parametrize("n_seeds", [3, 5])
 def test_few_seeds_give_a_warning(n_seeds):
     results = results_of({"baseline": 1.2, "better": 1.7}, n_seeds)
     said = "With fewer than 5 seeds, false alarms can exceed 5%."
-    table = compare.results_table([results], [differences_from_baseline(results)])
-    pairs = compare.pairs_table([results])
+    table = compare.results_table([judge(results)])
+    pairs = compare.pairs_table([judge(results)])
     assert (said in table) == (said in pairs) == (n_seeds < 5)
 
 
 def test_one_net_alone():
-    alone = results_of({"baseline": 1.2})
+    alone = judge(results_of({"baseline": 1.2}))
     assert "nothing to compare" in compare.pairs_table([alone])
-    figure = charts.ranking([alone], [differences_from_baseline(alone)])
+    figure = charts.ranking([alone])
     assert "95% interval" in figure.get_supxlabel()
 
 
 def test_the_ranking_is_in_order_of_accuracy(three):
-    figure = charts.ranking([three], [differences_from_baseline(three)])
+    figure = charts.ranking([judge(three)])
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == three.by_accuracy
     assert names[0] == "better" and axes.yaxis_inverted()
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == [
-        "baseline",
-        "better than baseline",
-        "no clear difference from baseline",
-    ]
-    assert axes.get_title(loc="left") == "1 of 2 nets differ clearly from the baseline"
+    word = judge(three).vs_baseline["alike"].word
+    assert legend == ["baseline", "better than baseline", charts.LEGEND[word]]
+    title = "1 net is better than the baseline, 0 worse"
+    assert axes.get_title(loc="left") == title
     assert png(figure)[:4] == b"\x89PNG"
 
 
-def test_one_seed_shows_no_differences():
-    one = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=1)
-    assert differences_from_baseline(one) == {} and all_pairs(one) == []
-    table = compare.results_table([one], [{}])
+def test_the_colours_are_those_of_the_words():
+    made = results_of({"baseline": 1.2, "better": 1.7, "worse": 0.8, "same": 1.2}, 5, 3)
+    words = {name: verdict.word for name, verdict in judge(made).vs_baseline.items()}
+    assert words == {"better": "better", "worse": "worse", "same": "the same"}
+    axes = charts.ranking([judge(made)]).axes[0]
+    for i, name in enumerate(made.by_accuracy):
+        [dot] = [x for x in axes.lines if x.get_marker() == "o" and [*x.get_ydata()] == [i]]
+        state = words.get(name, "baseline")
+        assert dot.get_color() == charts.STATES[state]
+        assert (dot.get_markerfacecolor() == "white") == (state == "the same")
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "said"),
+    [
+        (1, "One seed cannot show which differences are real."),
+        (2, "There are no verdicts, because they need 3 seeds per net."),
+    ],
+)
+def test_with_few_seeds_there_are_only_numbers(n_seeds, said):
+    few = results_of({"baseline": 1.2, "better": 1.7}, n_seeds)
+    assert judge(few).vs_baseline == {} and judge(few).pairs == []
+    table = compare.results_table([judge(few)])
     assert row(table, "better")[5] == "–"
-    assert row(table.partition("## More numbers")[2], "better")[3] == "–"
-    assert "One seed cannot show which differences are real." in table
-    assert "One seed cannot show" in compare.pairs_table([one])
-    figure = charts.ranking([one], [{}])
+    has_interval = row(table.partition("## More numbers")[2], "better")[3] != "–"
+    assert has_interval == (n_seeds == 2)
+    assert said in table and said in compare.pairs_table([judge(few)])
+    assert "Cannot tell" not in table
+
+
+def test_the_ranking_of_one_seed():
+    figure = charts.ranking([judge(results_of({"baseline": 1.2, "better": 1.7}, 1))])
     assert figure.axes[0].get_title(loc="left").startswith("One seed cannot show which")
     assert figure.get_supxlabel() == "test accuracy of one seed"
 
 
+def test_the_vote_of_all_seeds():
+    made = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=3)
+    predictions = made.predictions["baseline"]
+    n_right = sum(predictions[f"seed_{s}"] == predictions["label"] for s in range(3))
+    assert made.votes["baseline"] == pytest.approx((n_right >= 2).mean())
+    table = compare.results_table([judge(made)]).partition("## More numbers")[2]
+    assert row(table, "baseline")[4] == f"{made.votes['baseline']:.1%}"
+    assert "vote of all seeds" not in compare.results_table([judge(in_folds({"a": 1.2}))])
+
+
+def test_a_tied_vote_is_a_guess():
+    predictions = pd.DataFrame(
+        {"label": [0, 0, 1, 2], "seed_0": [0, 0, 1, 0], "seed_1": [0, 1, 0, 1]}
+    )
+    assert vote_accuracy(predictions) == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
+
+
 def test_the_same_bytes_again(three):
-    tested = differences_from_baseline(three)
-    first, second = (png(charts.ranking([three], [tested])) for _ in range(2))
+    first, second = (png(charts.ranking([judge(three)])) for _ in range(2))
     assert first == second
 
 
@@ -168,23 +307,23 @@ def test_a_net_that_learned_nothing_is_named():
     made.predictions["dead"]["seed_1"] = made.predictions["dead"]["seed_4"] = 1
     assert made.stuck == {"dead": [1, 4]}
     said = "With seeds 1, 4, dead predicts the same class for every image: it learned"
-    assert said in compare.results_table([made], [{}])
-    assert said in compare.pairs_table([made])
+    assert said in compare.results_table([judge(made)])
+    assert said in compare.pairs_table([judge(made)])
 
 
 def test_rows_in_folds():
     made = in_folds({"baseline": 1.2, "better": 1.7, "alike": 1.2})
-    tested = differences_from_baseline(made)
-    assert tested["better"].is_significant and not tested["alike"].is_significant
-    text = compare.results_table([made], [tested])
+    tested = judge(made).vs_baseline
+    assert tested["better"].word == "better" and not tested["alike"].is_difference
+    text = compare.results_table([judge(made)])
     assert row(text, "better")[5].startswith("better by ")
-    assert "another sixth of the images and trained on the rest (2,000 tested" in text
+    assert "a different sixth of the images and trained on the rest (2,000 tested" in text
     numbers = text.partition("## More numbers")[2]
     assert row(numbers, "baseline")[4] == "87.6%"  # on the official test images
     found = made.scatters["baseline"]
     shown = [float(number) for number in row(numbers, "baseline")[5:7]]
     assert shown == pytest.approx([100 * found.folds, 100 * found.images], abs=0.005)
-    assert len(all_pairs(made)) == 3
+    assert len(judge(made).pairs) == 3
     wide, narrow = (i.intervals["baseline"] for i in (made, results_of({"baseline": 1.2})))
     assert wide.low < made.correct["baseline"].mean() < wide.high
     assert narrow.low != wide.low
@@ -195,14 +334,16 @@ def test_a_row_that_does_not_cover_all_folds_has_no_verdict():
     partly = made.predictions["partly"]
     kept = partly[partly["fold"] < 2].drop(columns=[f"seed_{k}" for k in range(2, 6)])
     made.predictions["partly"] = kept.reset_index(drop=True)
-    tested = differences_from_baseline(made)
-    assert list(tested) == ["better"] and list(made.intervals) == ["baseline", "better"]
-    text = compare.results_table([made], [tested])
+    assert list(judge(made).vs_baseline) == ["better"] and list(made.intervals) == [
+        "baseline",
+        "better",
+    ]
+    text = compare.results_table([judge(made)])
     assert row(text, "partly")[5] == "–"
     assert "partly covers 2 of 6 folds, so there is no verdict." in text
-    assert "| partly |" not in compare.pairs_table([made])
-    letters = letters_of(made, all_pairs(made))
-    assert set(letters) == {"baseline", "better"}
+    assert "| partly |" not in compare.pairs_table([judge(made)])
+    [pair] = judge(made).pairs
+    assert {pair.first, pair.second} == {"baseline", "better"}
 
 
 @pytest.mark.parametrize("official", ["baseline", "better"])
@@ -219,26 +360,37 @@ def test_accuracies_on_held_out_images_are_called_so(three):
     held_out = results_of({"baseline": 1.2, "better": 1.7})
     for metrics in held_out.metrics.values():
         metrics["holdout"] = 0.2
-    text = compare.results_table([held_out], [{}])
+    text = compare.results_table([judge(held_out)])
     assert "on 2,000 held-out training images" in text
-    assert "on 2,000 test images" in compare.results_table([three], [{}])
+    assert "on 2,000 test images" in compare.results_table([judge(three)])
 
 
 def test_two_recipes_side_by_side(three):
     families = [three, in_folds({"better": 1.7, "baseline": 1.2, "other": 1.2})]
-    tested = [differences_from_baseline(results) for results in families]
-    text = compare.results_table(families, tested)
+    comparisons = [judge(results) for results in families]
+    text = compare.results_table(comparisons)
     better, alike, other = (row(text, name) for name in ("better", "alike", "other"))
     assert better[5].startswith("better") and better[7].startswith("better")
     assert alike[6:] == ["–", "–"] and other[4:6] == ["–", "–"]
     assert "- Chapter: the mean of 3" in text and "- Annealed: the mean of 6" in text
-    pairs = compare.pairs_table(families)
+    pairs = compare.pairs_table(comparisons)
     assert pairs.index("## Chapter") < pairs.index("## Annealed")
-    figure = charts.ranking(families, tested)
+    figure = charts.ranking(comparisons)
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "chapter: 1 of 2 nets differ", "annealed: 1 of 2 nets differ"
+        "chapter: 1 better, 0 worse", "annealed: 1 better, 0 worse"
     ]  # fmt: skip
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names[0] == "better" and set(names) == {*three.names, "other"}
     curves = charts.loss_curves(families)
     assert [axes.get_title(loc="left") for axes in curves.axes] == [*three.names, "other"]
+
+
+def test_results_can_be_merged(three):
+    new = results_of({"better": 1.2, "mine": 1.7}, seed=5)
+    new.rows["better"] = dataclasses.replace(new.rows["better"], name="better_again")
+    both = merged(three, new)
+    assert both.names == ["baseline", "better", "alike", "better_again", "mine"]
+    assert both.predictions["better_again"] is new.predictions["better"]
+    new.predictions["mine"] = new.predictions["mine"][:-1]
+    with pytest.raises(UserError, match="not the same images"):
+        merged(three, new)

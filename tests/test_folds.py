@@ -68,7 +68,7 @@ def test_with_two_nets_it_is_the_paired_t_test_over_folds():
     test = ttest_1samp(over_folds, 0)
     low, high = test.confidence_interval(0.95)
     assert found.p == pytest.approx(test.pvalue)
-    assert found.interval == pytest.approx((low, high))
+    assert found.interval() == pytest.approx((low, high))
 
 
 def test_the_variance_over_images_is_the_lower_limit():
@@ -79,7 +79,7 @@ def test_the_variance_over_images_is_the_lower_limit():
     correct = {"a": images, "b": 1 - images, "c": np.roll(images, 6)}
     [found] = fold_differences(correct, FOLDS, [("a", "c")])
     error = (correct["a"] - correct["c"]).std(ddof=1) / np.sqrt(len(FOLDS))
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=1e-3)
+    assert np.ptp(found.interval()) == pytest.approx(2 * 1.96 * error, rel=1e-3)
 
 
 def test_scatter_beside_what_the_images_give():
@@ -129,6 +129,6 @@ def test_a_net_that_scatters_widens_only_its_own_intervals():
     for _ in range(200):
         correct = nets([0.004] * 5 + [0.03], generator)
         found = fold_differences(correct, FOLDS, [("0", "1"), ("0", "5")])
-        widths.append([d.high - d.low for d in found])
+        widths.append([np.ptp(d.interval()) for d in found])
     calm, scattered = np.median(widths, axis=0)
     assert scattered > 2.5 * calm and calm < 0.03

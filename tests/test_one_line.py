@@ -103,7 +103,7 @@ TABLE = [
             "params.yaml", lambda text: text.replace("lr: 0.01", "lr: &a 0.01\n  x: *a")
         ),
         check_params,
-        r"params\.yaml, line 39: \*a is a YAML alias, .* write the values out",
+        r"params\.yaml, line 45: \*a is a YAML alias, .* write the values out",
     ),
     (mine("class Net(:"), check_params, "mine.py is not valid Python"),
     *(

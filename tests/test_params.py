@@ -31,8 +31,16 @@ WRONG = [
     ("data.source", "mnist", "'mnist' .*'cifar10' or 'synthetic'"),
     ("data.classes", ["bird"], ".*at least 2"),
     ("data.classes", ["bird", "bird"], ".*only once"),
-    ("extra", 1, "unknown; the allowed keys are data, model, train, rows, and recipes"),
-    ("nets", {"n_chans": 32}, "unknown; the allowed keys are data, model, train, rows"),
+    (
+        "extra",
+        1,
+        "unknown; the allowed keys are data, model, compare, train, rows, and",
+    ),
+    (
+        "nets",
+        {"n_chans": 32},
+        "unknown; the allowed keys are data, model, compare, train, rows",
+    ),
     ("annealed.speed", 1, "unknown; the allowed keys are lr, epochs, batch_size"),
     ("annealed.schedule", "sine", "'sine' .*'constant', 'linear' or 'cosine'"),
     ("annealed.split", "half", "'half' .*'official' or 'folds'"),

@@ -78,7 +78,9 @@ def named_in(said, path):
     """Return whether the error is about this key, or about its section or list."""
     about = errors.UserError("params.yaml: " + ".".join(map(str, path)))
     section = str(about).rpartition(".")[0] if len(path) > 1 else str(about)
-    return said.startswith((str(about), section))
+    # A row may have lost its recipe.
+    recipe = len(path) == 1 and f"{path[0]!r} is not a recipe of this file" in said
+    return recipe or said.startswith((str(about), section))
 
 
 def write(content):

@@ -40,7 +40,7 @@ def test_n_blocks_changed(retrained, monkeypatch):
     run("dvc", "repro", "compare", cwd=retrained)
     text = say("HEAD")
     [row] = [line for line in text.splitlines() if line.startswith("| res_deep")]
-    assert "no clear change" in row or "**better" in row or "**worse" in row
+    assert "no verdict: it needs 3 seeds" in row
     assert not [line for line in text.splitlines() if line.startswith("| baseline |")]
     assert "model.n_blocks" in text and "metrics/res_deep.json" in text
     assert "metrics/dropout.json" not in text
@@ -128,3 +128,13 @@ def test_it_needs_neither_data_nor_models(clone):
     printed = run("python", "-m", "scripts.pr_report", "HEAD", cwd=clone)
     assert "No accuracy changes" in printed
     assert not (clone / "models").exists() and not (clone / "data").exists()
+
+
+def test_a_new_row_beside_one_without_results_is_reported(branch):
+    run("git", "rm", "-q", "-r", "results/depth_annealed", "metrics/depth_annealed.json",
+        cwd=branch)  # fmt: skip
+    text = pr_report.new_row("width_annealed")
+    assert text.startswith(
+        "**New: width_annealed**. There is no verdict, because of results"
+    )
+    assert "depth_annealed" in text and "\n" not in text

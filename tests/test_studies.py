@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from benchmark import params
-from studies import recipes, trainings, tuning
+from studies import recipes, same_net, trainings, tuning
 
 RATES = {0.01: 0.9, 0.02: 0.9}
 
@@ -27,18 +28,20 @@ def test_records_are_kept_and_only_missing_seeds_are_trained(small_data, capsys)
     row = params.row_of(loaded, "baseline")
     variants = {("baseline", lr): tuning.with_rate(row, lr) for lr in RATES}
     path = small_data / "records.json"
-    first = trainings.train(path, variants, loaded.data, 1)
+    first = trainings.train(path, variants, loaded.data, range(1))
     assert "2 training runs" in capsys.readouterr().err
-    both = trainings.train(path, variants, loaded.data, 2)
+    both = trainings.train(path, variants, loaded.data, range(2))
     assert "2 training runs" in capsys.readouterr().err
     assert both[:2] == first and json.loads(path.read_text()) == both
-    assert trainings.train(path, variants, loaded.data, 2) == both
+    assert trainings.train(path, variants, loaded.data, range(2)) == both
     assert capsys.readouterr().err == ""
     other = {
         key: replace(v, training=v.training.model_copy(update={"epochs": 1}))
         for key, v in variants.items()
     }
-    trainings.train(path, other, loaded.data, 1)  # records for other params do not count
+    trainings.train(
+        path, other, loaded.data, range(1)
+    )  # records for other params do not count
     assert "2 training runs" in capsys.readouterr().err
     correct = trainings.correct_of(both)
     assert {key: matrix.shape for key, matrix in correct.items()} == dict.fromkeys(
@@ -75,3 +78,56 @@ def test_the_page_names_nets_that_lose_more_than_noise(workplace):
     text = tuning.page({"fine": correct["fine"]}, chosen, machine)
     assert "No net loses more than noise." in text
     assert tuning.chart(correct, chosen).axes[0].get_title(loc="left") == "fine"
+
+
+def runs(split, accuracies, seed=0):
+    """Invented runs, six of each accuracy; with folds, the six are on different images."""
+    generator = np.random.default_rng(seed)
+    n_folds = same_net.SEEDS if split == "folds" else 1
+    hard = generator.normal(size=(n_folds, 300))
+    noise = generator.normal(size=(len(accuracies), same_net.SEEDS, 300))
+    thresholds = norm.ppf(np.array(accuracies))[:, None, None] * 1.1
+    return (hard + 0.5 * noise < thresholds).astype(float).reshape(-1, 300)
+
+
+@pytest.fixture
+def few_groupings(monkeypatch):
+    for name in ("GROUPINGS", "HALVES", "GROUPINGS_OF_HALF"):
+        monkeypatch.setattr(same_net, name, 8)
+
+
+@pytest.mark.usefixtures("few_groupings")
+@pytest.mark.parametrize("split", same_net.SPLITS)
+def test_groups_of_one_net_are_rarely_called_different(split):
+    different, same, covered = same_net.rates(runs(split, [0.9] * 20), split, margin=0.05)
+    assert different.interval.low <= different.share <= different.interval.high
+    assert different.share < 0.1 and covered.share > 0.9
+    assert different.share + same.share <= 1 and same.share > 0.5
+
+
+@pytest.mark.parametrize("split", same_net.SPLITS)
+def test_a_group_of_another_net_is_noticed(split):
+    groups = list(runs(split, [0.9, 0.9, 0.6]).reshape(3, same_net.SEEDS, -1))
+    p = [estimate.p for estimate in same_net.differences(groups, split)]
+    assert p[0] > 0.05 > max(p[1:])
+
+
+@pytest.mark.parametrize("split", same_net.SPLITS)
+def test_each_run_is_in_one_group_and_each_group_has_all_folds(split):
+    correct = np.repeat(np.arange(120.0)[:, None], 2, axis=1)  # the number of the run
+    groups = same_net.grouping(same_net.by_fold(correct, split), np.random.default_rng(0))
+    assert sorted(run for group in groups for run in group[:, 0]) == list(range(120))
+    if split == "folds":
+        assert all((group[:, 0] % 6).tolist() == list(range(6)) for group in groups)
+
+
+@pytest.mark.usefixtures("few_groupings")
+def test_the_page_of_one_net_compared_with_itself():
+    correct = {split: runs(split, [0.9] * 20) for split in same_net.SPLITS}
+    machine = {"processor": "CPU", "cpu_capability": "AVX2", "torch": "2"}
+    text = same_net.page(correct, machine, margin=1)
+    for split, name in (("official", "the official test images"), ("folds", "six folds")):
+        [line] = [each for each in text.splitlines() if each.startswith(f"| {name} |")]
+        different = same_net.rates(correct[split], split, 0.01)[0]
+        assert f"**{different.share:.1%}**" in line
+    assert len(same_net.chart(correct).axes) == 2

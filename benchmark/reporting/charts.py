@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,41 +12,52 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from benchmark.reporting import figures  # noqa: F401, sets the style
+from benchmark.reporting.comparison import Comparison
 from benchmark.reporting.results import BASELINE, Results
-from benchmark.stats.significance import Difference, format_percent
+from benchmark.stats.verdicts import BETTER, SAME, UNKNOWN, WORSE, format_percent
 
 TRAIN_COLOUR, TEST_COLOUR = "#9fb8d0", "#1f4e79"
 # One for each recipe, in turn.
 RECIPE_COLOURS = ("#1f4e79", "#c8651b", "#4b8b3b", "#7b4ea3")
+NOT_TESTED = "no verdict"
 # As in the legend. Each colour has a contrast of at least 4.5:1 on white.
 STATES = {
     BASELINE: "#111111",
-    "better than baseline": "#0b62a8",
-    "worse than baseline": "#b4470c",
-    "no clear difference from baseline": "#6b7280",
+    BETTER: "#0b62a8",
+    WORSE: "#b4470c",
+    SAME: "#0f766e",
+    UNKNOWN: "#6b7280",
+    NOT_TESTED: "#6b7280",
+}
+# A second difference between better or worse and the same, for those who see few colours.
+FACES = {SAME: "white"}
+LEGEND = {
+    BETTER: "better than baseline",
+    WORSE: "worse than baseline",
+    SAME: "the same as baseline",
+    UNKNOWN: "cannot tell",
 }
 PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")
 
 
-def ranking(
-    families: Sequence[Results], vs_baseline: Sequence[Mapping[str, Difference]]
-) -> Figure:
+def ranking(comparisons: Sequence[Comparison]) -> Figure:
     """Draw the accuracy and interval of each net, one panel per recipe.
 
-    The nets are in the order of the last recipe, best first. vs_baseline: for each family.
-    For a width of 700 pixels.
+    The nets are in the order of the last recipe, best first. For a width of 700 pixels.
     """
+    families = [comparison.results for comparison in comparisons]
     names = list(dict.fromkeys(n for f in reversed(families) for n in f.by_accuracy))
     figure, panels = plt.subplots(
         1, len(families), figsize=(7, 0.42 * len(names) + 1.9), sharey=True, sharex=True,
         squeeze=False,
     )  # fmt: skip
     shown: dict[str, None] = {}
-    for axes, results, tested in zip(panels[0], families, vs_baseline, strict=True):
-        shown |= _rank(axes, results, tested, names)
+    for axes, comparison in zip(panels[0], comparisons, strict=True):
+        shown |= _rank(axes, comparison, names)
         several = len(families) > 1
-        said = headline(results, tested, is_short=several)
-        axes.set_title(f"{results.title}: {said}" if several else said, fontsize=12)
+        said = headline(comparison, is_short=several)
+        title = f"{comparison.results.title}: {said}" if several else said
+        axes.set_title(title, fontsize=12)
         axes.xaxis.set_major_locator(MaxNLocator(4 if several else 6, steps=[1, 2, 5, 10]))
     panels[0, 0].set_yticks(range(len(names)), names, fontsize=12)
     panels[0, 0].invert_yaxis()
@@ -58,33 +69,35 @@ def ranking(
         fontsize=12,
     )
     for state in (state for state in STATES if state in shown and has_seeds):
-        panels[0, 0].plot([], [], "o-", color=STATES[state], ms=8, lw=3, label=state)
+        panels[0, 0].plot(
+            [], [], "o-", color=STATES[state], mfc=FACES.get(state), ms=8, lw=3,
+            label=LEGEND.get(state, state),
+        )  # fmt: skip
     if has_seeds:
         figure.legend(loc="outside upper center", fontsize=11, ncols=2, frameon=False)
     return figure
 
 
-def _rank(
-    axes: Axes, results: Results, vs_baseline: Mapping[str, Difference], names: list[str]
-) -> dict[str, None]:
+def _rank(axes: Axes, comparison: Comparison, names: list[str]) -> dict[str, None]:
     """Draw one panel of the ranking; return the states that it shows."""
-    states = {name: state_of(name, vs_baseline) for name in results.names}
+    results = comparison.results
+    states = {name: state_of(name, comparison) for name in results.names}
     for name, state in states.items():
         row, colour = names.index(name), STATES[state]
         if name in results.intervals:
             axes.plot(
-                results.intervals[name].interval, [row] * 2, color=colour, lw=3,
+                results.intervals[name], [row] * 2, color=colour, lw=3,
                 solid_capstyle="butt",
             )  # fmt: skip
         accuracies = results.seeds[name]["val_accuracy"]
         axes.plot(accuracies, [row] * len(accuracies), "|", color=colour, ms=9, mew=1)
         accuracy = results.metrics[name]["val_accuracy"]
-        axes.plot(accuracy, row, "o", color=colour, ms=8)
+        axes.plot(accuracy, row, "o", color=colour, mfc=FACES.get(state), ms=8)
         axes.annotate(
             format_percent(accuracy), (1.02, row), xycoords=axes.get_yaxis_transform(),
             va="center", color=colour, fontsize=12,
         )  # fmt: skip
-    if vs_baseline:
+    if comparison.vs_baseline:
         axes.axvline(
             results.metrics[BASELINE]["val_accuracy"], color="#999999", lw=1, ls=":",
             zorder=0,
@@ -95,27 +108,25 @@ def _rank(
     return dict.fromkeys(states.values())
 
 
-def headline(
-    results: Results, vs_baseline: Mapping[str, Difference], is_short: bool = False
-) -> str:
+def headline(comparison: Comparison, is_short: bool = False) -> str:
     """Say in one line, or in a few words, what the ranking shows."""
-    if vs_baseline:
-        n_clear = sum(difference.is_significant for difference in vs_baseline.values())
-        said = f"{n_clear} of {len(vs_baseline)} nets differ"
-        return said if is_short else f"{said} clearly from the baseline"
-    if results.n_seeds > 1:
+    if words := [verdict.word for verdict in comparison.vs_baseline.values()]:
+        n_better, n_worse = words.count(BETTER), words.count(WORSE)
+        if is_short:
+            return f"{n_better} better, {n_worse} worse"
+        nets = "net is" if n_better == 1 else "nets are"
+        return f"{n_better} {nets} better than the baseline, {n_worse} worse"
+    if comparison.results.n_seeds > 1:
         return "no comparison" if is_short else "No net can be compared with the baseline"
     return "one seed" if is_short else "One seed cannot show which differences are real"
 
 
-def state_of(name: str, vs_baseline: Mapping[str, Difference]) -> str:
+def state_of(name: str, comparison: Comparison) -> str:
     """Return the net's key in STATES."""
     if name == BASELINE:
         return BASELINE
-    if name not in vs_baseline or not vs_baseline[name].is_significant:
-        return "no clear difference from baseline"
-    word = "better" if vs_baseline[name].estimate.mean > 0 else "worse"
-    return f"{word} than baseline"
+    verdict = comparison.vs_baseline.get(name)
+    return verdict.word if verdict else NOT_TESTED
 
 
 def accuracy_comparison(results: Results) -> Figure:

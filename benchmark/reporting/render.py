@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmark.stats.significance import format_percent, format_points
+from benchmark.stats.verdicts import format_percent, format_points
 
 TEMPLATES = Path(__file__).with_name("templates")
 

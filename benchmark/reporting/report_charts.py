@@ -6,21 +6,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from benchmark.reporting.charts import PERCENT, STATES, state_of
-from benchmark.reporting.comparison import ranked
+from benchmark.reporting.comparison import Comparison, ranked
 from benchmark.reporting.costs import Cost
 from benchmark.reporting.figures import frame
 from benchmark.reporting.results import Results
 from benchmark.reporting.tables import confusion_counts
-from benchmark.stats.significance import Difference, format_points
+from benchmark.stats.verdicts import SAME, format_points
 
 
-def accuracy_against_cost(
-    results: Results, costs: Mapping[str, Cost], vs_baseline: Mapping[str, Difference]
-) -> Figure:
+def accuracy_against_cost(comparison: Comparison, costs: Mapping[str, Cost]) -> Figure:
     """Draw accuracy with its interval against parameters and against multiply-adds."""
-    colour = {name: STATES[state_of(name, vs_baseline)] for name in results.names}
+    results = comparison.results
+    colour = {name: STATES[state_of(name, comparison)] for name in results.names}
     figure, panels = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True)
     for axes, kind, label in (
         (panels[0], "parameters", "parameters"),
@@ -29,7 +29,7 @@ def accuracy_against_cost(
         values = {name: getattr(cost, kind) for name, cost in costs.items()}
         for name in results.names:
             if name in results.intervals:
-                interval = results.intervals[name].interval
+                interval = results.intervals[name]
                 axes.plot(
                     [values[name]] * 2, interval, color=colour[name], lw=1.4, alpha=0.6
                 )
@@ -90,21 +90,21 @@ def confusion(results: Results, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def pairs(results: Results, tested: Sequence[Difference]) -> Figure:
+def pairs(comparison: Comparison) -> Figure:
     """Draw how many points more accurate each row's net is than each column's.
 
-    Significant differences are coloured and bold.
+    Better and worse are coloured and bold. The same is framed.
     """
-    names = ranked(results)
+    names = ranked(comparison.results)
     points = pd.DataFrame(np.nan, names, names)
     is_clear = pd.DataFrame(False, names, names)
-    for pair in tested:
-        for one, other, sign in (
-            (pair.first, pair.second, 1),
-            (pair.second, pair.first, -1),
-        ):
-            points.loc[one, other] = sign * pair.estimate.mean
-            is_clear.loc[one, other] = pair.is_significant
+    is_same = pd.DataFrame(False, names, names)
+    for pair in comparison.pairs:
+        for verdict in (pair, pair.reversed):
+            place = verdict.first, verdict.second
+            points.loc[place] = verdict.estimate.mean
+            is_clear.loc[place] = verdict.is_difference
+            is_same.loc[place] = verdict.word == SAME
     largest = np.nanmax(np.abs(points.to_numpy()))
     side = 0.62 * len(names) + 1.6
     figure, axes = plt.subplots(figsize=(side * 1.15, side))
@@ -118,6 +118,10 @@ def pairs(results: Results, tested: Sequence[Difference]) -> Figure:
                 color="white" if dark else "#222222" if clear else "#767676",
                 fontweight="bold" if clear else "normal",
             )  # fmt: skip
+    for i, j in np.argwhere(is_same.to_numpy()):
+        axes.add_patch(
+            Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, fill=False, ec=STATES[SAME], lw=1.4)
+        )
     axes.set_xticks(
         range(len(names)), names, rotation=45, ha="left", rotation_mode="anchor"
     )

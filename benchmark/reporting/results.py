@@ -15,11 +15,12 @@ from benchmark.params import Params, Row, row_of
 from benchmark.running.errors import UserError, explained
 from benchmark.stats.folds import Scatter, fold_accuracy, net_scatters
 from benchmark.stats.uncertainty import (
-    Estimate,
+    Interval,
     Matrix,
     accuracy_interval,
     correctness_matrix,
 )
+from benchmark.stats.verdicts import MIN_SEEDS
 
 METRICS = Path("metrics")
 RESULTS = Path("results")
@@ -34,6 +35,7 @@ class Results:
     """Results of one family: rows with the same recipe, tested on the same images.
 
     By label, which is the row's name without its recipe, in the order of params.yaml.
+    margin: up to this difference in accuracy, two nets are the same.
     """
 
     recipe: str
@@ -42,6 +44,7 @@ class Results:
     seeds: dict[str, pd.DataFrame]
     curves: dict[str, pd.DataFrame]
     predictions: dict[str, pd.DataFrame]
+    margin: float
 
     @property
     def title(self) -> str:
@@ -111,10 +114,10 @@ class Results:
 
     @property
     def comparable(self) -> list[str]:
-        """The rows that can be compared: with several seeds, or with all folds."""
+        """The rows that can be compared: with enough seeds, or with all folds."""
         if self.n_folds:
             return [name for name in self.names if name not in self.incomplete]
-        return [name for name in self.names if len(self.seeds[name]) > 1]
+        return [name for name in self.names if len(self.seeds[name]) >= MIN_SEEDS]
 
     @cached_property
     def correct(self) -> dict[str, Matrix]:
@@ -145,18 +148,45 @@ class Results:
         return net_scatters(correct, self.folds)
 
     @cached_property
-    def intervals(self) -> dict[str, Estimate]:
-        """The 95% interval of the accuracy of each comparable net."""
-        estimates = {
-            name: fold_accuracy(self.correct[name], self.folds)
-            if self.n_folds
-            else accuracy_interval(self.correct[name])
-            for name in self.comparable
-        }
+    def intervals(self) -> dict[str, Interval]:
+        """The 95% interval of the accuracy of each net with several seeds, or all folds."""
+        if self.n_folds:
+            estimates = {
+                name: fold_accuracy(self.correct[name], self.folds)
+                for name in self.comparable
+            }
+        else:
+            estimates = {
+                name: accuracy_interval(self.correct[name])
+                for name in self.names
+                if len(self.seeds[name]) > 1
+            }
+        limits = {name: estimate.interval() for name, estimate in estimates.items()}
         return {
-            name: replace(e, low=max(0.0, e.low), high=min(1.0, e.high))
-            for name, e in estimates.items()
+            n: Interval(max(0.0, low), min(1.0, high)) for n, (low, high) in limits.items()
         }
+
+    @cached_property
+    def votes(self) -> dict[str, float]:
+        """By net, the accuracy if all its seeds vote; empty with folds.
+
+        If several classes have as many votes, each counts as one guess among them.
+        """
+        if self.n_folds:
+            return {}
+        return {
+            name: vote_accuracy(predictions)
+            for name, predictions in self.predictions.items()
+            if len(self.seeds[name]) > 1
+        }
+
+
+def vote_accuracy(predictions: pd.DataFrame) -> float:
+    """Return the accuracy of the majority vote of all seeds; ties are guesses."""
+    # Up to as many columns as there are ties; NaN elsewhere.
+    modes = predictions.filter(regex=r"^seed_\d+$").mode(axis=1)
+    is_won = modes.eq(predictions["label"], axis=0).any(axis=1)
+    return float((is_won / modes.notna().sum(axis=1)).mean())
 
 
 def read_families(loaded: Params) -> list[Results]:
@@ -167,11 +197,17 @@ def read_families(loaded: Params) -> list[Results]:
     rows = [row_of(loaded, name) for name in loaded.rows]
     first = row_of(loaded, BASELINE)
     families = {row.family: None for row in (first, *rows)}
-    return [read([row for row in rows if row.family == family]) for family in families]
+    return [
+        read([row for row in rows if row.family == family], loaded.compare.margin / 100)
+        for family in families
+    ]
 
 
-def read(rows: Sequence[Row]) -> Results:
-    """Read the results of these rows, which are one family. Raises UserError."""
+def read(rows: Sequence[Row], margin: float) -> Results:
+    """Read the results of these rows, which are one family. Raises UserError.
+
+    margin: up to this difference in accuracy, two nets are the same.
+    """
     labels = [row.label for row in rows]
     by_label = {
         row.label if labels.count(row.label) == 1 else row.name: row for row in rows
@@ -188,7 +224,27 @@ def read(rows: Sequence[Row]) -> Results:
             seeds[label] = pd.read_csv(RESULTS / name / "seeds.csv")
             curves[label] = pd.read_csv(RESULTS / name / "loss_curve.csv")
             predictions[label] = pd.read_csv(RESULTS / name / "predictions.csv")
-    results = Results(rows[0].recipe, by_label, metrics, seeds, curves, predictions)
+    results = Results(rows[0].recipe, by_label, metrics, seeds, curves, predictions, margin)
+    refuse_other_images(results)
+    return results
+
+
+def merged(first: Results, second: Results) -> Results:
+    """Add the rows of the second to the first, as one family. Raises UserError.
+
+    A label that both have is replaced by the row's name in the second.
+    """
+    labels = {
+        label: second.rows[label].name if label in first.rows else label
+        for label in second.rows
+    }
+
+    def both(field: str) -> Any:
+        mine, other = getattr(first, field), getattr(second, field)
+        return {**mine, **{labels[label]: value for label, value in other.items()}}
+
+    parts = ("rows", "metrics", "seeds", "curves", "predictions")
+    results = replace(first, **{field: both(field) for field in parts})
     refuse_other_images(results)
     return results
 

@@ -1,8 +1,8 @@
 """Differences between nets that were tested in folds.
 
-With folds, each seed is tested on another part of the images and trained on the rest, so
-seeds, test images and training sets vary together. After the effects of nets and folds are
-removed, what remains is how differently the nets react to a fold: the net × fold
+With folds, each seed is tested on a different part of the images and trained on the rest.
+So seeds, test images and training sets vary together. After the effects of nets and folds
+are removed, what remains is how differently the nets react to a fold: the net × fold
 interaction. Each net has its own variance of it (Shukla, Heredity 29, 1972), so a net that
 scatters more widens its own intervals, not those of other nets. The degrees of freedom
 follow Welch (1947) and Satterthwaite (1946). No variance is smaller than the variance over
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.stats.uncertainty import Estimate, Matrix, t_estimate
+from benchmark.stats.uncertainty import Estimate, Matrix, Variance, variance_over_images
 
 # With fewer, the variance over folds is too uncertain.
 MIN_FOLDS = 3
@@ -31,36 +31,37 @@ def fold_accuracy(correct: Matrix, folds: Folds) -> Estimate:
     cancels in a difference of two nets but not here.
     """
     means = fold_means(correct, folds)
-    n_folds = len(means)
-    variance = max(means.var(ddof=1) / n_folds, correct.var(ddof=1) / len(correct))
-    return t_estimate(means.mean(), variance, n_folds - 1)
+    return _estimate(correct, [means.var(ddof=1)], len(means), [len(means)])
 
 
 def fold_differences(
-    correct: Mapping[str, Matrix], folds: Folds, pairs: Iterable[tuple[str, str]]
+    correct: Mapping[str, Matrix],
+    folds: Folds,
+    pairs: Iterable[tuple[str, str]],
+    n_seeds: Mapping[str, int] | None = None,
 ) -> list[Estimate]:
     """Estimate how much more accurate the first net of each pair is than the second.
 
     correct: by net, N numbers from 0 to 1, one per image: the share of correct predictions
     by the seeds that were tested on it. folds: N, the fold of each image, from 0. All nets
-    are tested on all images. Raises ValueError if there are fewer than three folds.
+    are tested on all images. n_seeds: by net; by default, one for each fold. Raises
+    ValueError if there are fewer than three folds.
     """
     n_folds = int(folds.max()) + 1
     if n_folds < MIN_FOLDS:
         raise ValueError(f"needs {MIN_FOLDS} folds, got {n_folds}")
     means = {name: fold_means(images, folds) for name, images in correct.items()}
     variances = interaction_variances(means)
-    return [
-        _difference(
-            correct[a] - correct[b],
-            # With two nets, only their difference can be estimated.
-            [variances[a], variances[b]]
-            if variances
-            else [(means[a] - means[b]).var(ddof=1)],
-            n_folds,
-        )
-        for a, b in pairs
-    ]
+    counts = n_seeds or dict.fromkeys(correct, n_folds)
+    estimates = []
+    for a, b in pairs:
+        images = correct[a] - correct[b]
+        if variances:
+            both, n = [variances[a], variances[b]], [counts[a], counts[b]]
+        else:  # with two nets, only their difference can be estimated
+            both, n = [(means[a] - means[b]).var(ddof=1)], [min(counts[a], counts[b])]
+        estimates.append(_estimate(images, both, n_folds, n))
+    return estimates
 
 
 def fold_means(images: Matrix, folds: Folds) -> Matrix:
@@ -114,9 +115,19 @@ def net_scatters(correct: Mapping[str, Matrix], folds: Folds) -> dict[str, Scatt
     }
 
 
-def _difference(images: Matrix, variances: list[float], n_folds: int) -> Estimate:
-    """images: for each image, the difference of the two nets."""
-    shares = np.array(variances) / n_folds
-    variance = max(shares.sum(), images.var(ddof=1) / len(images))
-    spread = np.square(shares).sum() / (n_folds - 1)
-    return t_estimate(images.mean(), variance, variance**2 / spread if spread else np.inf)
+def _estimate(
+    images: Matrix, variances: list[float], n_folds: int, n_seeds: list[int]
+) -> Estimate:
+    """images: a number for each image. variances: by net, the variance over folds."""
+    least = variance_over_images(images)
+    return Estimate(
+        float(images.mean()),
+        Variance(
+            images=0.0,
+            seeds=tuple(float(v) / n_folds for v in variances),
+            least=tuple(least / len(variances) for _ in variances),
+            n_seeds=tuple(n_seeds),
+            n_images=len(images),
+            n_folds=n_folds,
+        ),
+    )
