@@ -11,7 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from benchmark import params
-from benchmark.reporting import charts, dvc_lock, report_charts
+from benchmark.reporting import charts, dvc_lock, page, report_charts
 from benchmark.reporting.comparison import Comparison, compare, warning
 from benchmark.reporting.costs import Cost, cost_of
 from benchmark.reporting.figures import png
@@ -33,10 +33,10 @@ SCALE = 3
 def main(real_images: bool = False) -> None:
     loaded = params.load()
     target = REAL if real_images else COMMITTED
-    stage.write(target, page(loaded, target))
+    stage.write(target, render_report(loaded, target))
 
 
-def page(loaded: params.Params, target: Path) -> str:
+def render_report(loaded: params.Params, target: Path) -> str:
     families = read_families(loaded)
     comparisons = [compare(results) for results in families]
     costs = [
@@ -48,6 +48,8 @@ def page(loaded: params.Params, target: Path) -> str:
         TEMPLATES / "report.html",
         families=families,
         comparisons=comparisons,
+        data=page.data(comparisons),
+        scripts=page.scripts(),
         in_full=in_full,
         costs=costs,
         warnings=[warning(results) for results in families],

@@ -8,6 +8,7 @@ import pytest
 
 from benchmark import params
 from benchmark.data import cifar10
+from benchmark.stats.verdicts import format_percent
 from scripts import readme
 from tests.conftest import ARCHITECTURES, ROOT, YAML_SAFE, check_results, modified
 
@@ -63,7 +64,7 @@ def test_the_readme_shows_the_table():
     assert readme.with_table(text) == text
     for name in ARCHITECTURES:
         assert f"| {name} |" in text
-        assert f"**{metrics(name)['val_accuracy']:.1%}**" in text
+        assert f"**{format_percent(metrics(name)['val_accuracy'])}**" in text
 
 
 def test_the_docs_show_the_graph_of_dvc_yaml():

@@ -74,7 +74,7 @@ def check_params():
 
 
 def make_report():
-    report.page(params.load(), report.COMMITTED)
+    report.render_report(params.load(), report.COMMITTED)
 
 
 def read_all():

@@ -138,5 +138,5 @@ def format_limit(limit: float, bounds: Sequence[float]) -> str:
 
 
 def format_percent(share: float) -> str:
-    """Format a share, such as an accuracy: .8948 as 89.5%."""
-    return f"{share:.1%}"
+    """Format a share, such as an accuracy: .8948 as 89.5%. Halves are rounded up."""
+    return f"{100 * share + 1e-9:.1f}%"

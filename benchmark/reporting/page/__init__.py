@@ -1,0 +1,74 @@
+"""The parts of the report that run in the browser: the data, and the scripts."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.reporting.comparison import Comparison, ranked
+from benchmark.reporting.results import Results
+
+SCRIPTS = ("stats.js", "who_wins.js")
+
+
+def scripts() -> str:
+    """Return the page's JavaScript."""
+    return "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in SCRIPTS)
+
+
+def data(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return what the scripts need: which predictions are correct, of every net."""
+    families = [comparison.results for comparison in comparisons]
+    return {
+        "margin": families[0].margin,
+        "families": [family(results) for results in families if is_shown(results)],
+    }
+
+
+def is_shown(results: Results) -> bool:
+    """Return whether the reader can choose among seeds or folds.
+
+    With folds, the page needs exactly one run per fold.
+    """
+    if results.n_folds:
+        return bool(results.comparable) and results.max_seeds == results.n_folds
+    return results.n_seeds > 1
+
+
+def family(results: Results) -> dict[str, Any]:
+    """Return a family for the scripts: its nets, in the order of the ranking.
+
+    correct: one bit per seed and image, or per image in folds, fold by fold. Each seed or
+    fold starts with a new byte.
+    """
+    folds = results.folds if results.n_folds else None
+    names = ranked(results) if results.n_folds else results.by_accuracy
+    return {
+        "title": results.title,
+        "folds": bool(results.n_folds),
+        "parts": results.n_folds or results.n_seeds,
+        "sizes": (
+            [results.n_test] * results.n_seeds
+            if folds is None
+            else np.bincount(folds).tolist()
+        ),
+        "nets": [
+            {
+                "name": name,
+                "correct": pack(
+                    results.correct[name][: results.n_seeds]
+                    if folds is None
+                    else [results.correct[name][folds == k] for k in range(results.n_folds)]
+                ),
+            }
+            for name in names
+        ],
+    }
+
+
+def pack(parts: Any) -> str:
+    """Pack rows of 0 and 1 into bits, as base64."""
+    packed = b"".join(np.packbits(np.asarray(part) == 1).tobytes() for part in parts)
+    return b64encode(packed).decode()
