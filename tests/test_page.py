@@ -14,6 +14,7 @@ from benchmark import params
 from benchmark.reporting import page
 from benchmark.reporting.comparison import compare
 from benchmark.reporting.results import read_families
+from benchmark.stats.planning import chance_to_differ, seeds_to_find
 from benchmark.stats.verdicts import format_percent
 from tests.conftest import ROOT
 from tests.test_compare import in_folds, results_of
@@ -220,3 +221,80 @@ def test_the_data_are_the_predictions():
 def test_what_cannot_be_chosen_is_left_out():
     one = results_of({"baseline": 1.2}, n_seeds=1)
     assert page.data([compare(one)])["families"] == []
+
+
+@BROWSER
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_planner_has_pythons_numbers(opened, families, number):
+    comparison = compare(families[number])
+    for i in range(0, len(comparison.pairs), 9):
+        pair = comparison.pairs[i]
+        for difference, n_images, n_tests in (
+            (0.01, 2000, 10), (0.005, 12_000, 1), (0.03, 500, 45), (0.02, 100_000, 3)
+        ):  # fmt: skip
+            share = pair.estimate.variance.n_images / n_images
+            variance = dataclasses.replace(
+                pair.estimate.variance,
+                images=pair.estimate.variance.images * share,
+                least=tuple(part * share for part in pair.estimate.variance.least),
+                n_images=n_images,
+            )
+            alpha = 0.05 / n_tests
+            found = opened.evaluate(
+                """([family, one, other, difference, images, alpha]) => {
+                  const all = DATA.families[family];
+                  const parts = Array.from({ length: all.parts }, (_, i) => i);
+                  const pair = judge(all, parts, DATA.margin).pairs.find((p) =>
+                    [p.first, p.second].sort().join() === [one, other].sort().join());
+                  const v = withImages(pair.estimate.variance, images);
+                  return [seedsToFind(difference, v, alpha), ...[6, 12, 48].map((n) =>
+                    chanceToDiffer(difference, withSeeds(v, n), alpha))];
+                }""",
+                [number, pair.first, pair.second, difference, n_images, alpha],
+            )
+            assert found[0] == seeds_to_find(difference, variance, alpha)
+            chances = [
+                chance_to_differ(difference, variance.with_seeds(n, n), alpha)
+                for n in (6, 12, 48)
+            ]
+            assert found[1:] == pytest.approx(chances, abs=1e-6)
+            if difference > 0:
+                assert chances == sorted(chances)
+
+
+@BROWSER
+@pytest.mark.slow
+def test_the_planner_takes_only_sensible_numbers(browser):
+    tab = browser.new_context(offline=True).new_page()
+    tab.goto(REPORT.as_uri())
+    planner = tab.locator("#planner")
+    status, bars = planner.get_by_role("status").first, planner.locator(".chances").first
+    assert re.match(
+        r"(Each net needs [\d,]+ seeds|No number of seeds) ", status.inner_text()
+    )
+    assert bars.locator("li").count() == 5
+    points, images, comparisons = (
+        planner.get_by_role("spinbutton").nth(i) for i in range(3)
+    )
+    points.fill("9")
+    few = int(re.search(r"needs (\d+)", status.inner_text())[1])
+    comparisons.fill("1000")
+    many = int(re.search(r"needs (\d+)", status.inner_text())[1])
+    assert few < many
+    for field, nonsense in (
+        (points, "-1"),
+        (points, ""),
+        (images, "2"),
+        (comparisons, "0.5"),
+    ):
+        before = field.input_value()
+        field.fill(nonsense)
+        assert status.inner_text().startswith("Choose 0.1 to 50 points")
+        assert bars.locator("li").count() == 0
+        field.fill(before)
+    planner.get_by_role("combobox").first.select_option(label="baseline")
+    assert status.inner_text() == "Choose two nets."
+    points.fill("0.1")
+    planner.get_by_role("combobox").first.select_option(label="first")
+    assert "images are too few" in status.inner_text()

@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.reporting.comparison import Comparison, ranked
 from benchmark.reporting.results import Results
 
-SCRIPTS = ("stats.js", "who_wins.js")
+SCRIPTS = ("stats.js", "who_wins.js", "planner.js")
 
 
 def scripts() -> str:

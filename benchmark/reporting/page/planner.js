@@ -1,0 +1,143 @@
+// "How many seeds would I need?": the chance to find a difference, for two nets.
+
+const POWER = 0.8;
+const MAX_SEEDS = 1e6;
+const SHOWN_SEEDS = [3, 5, 10, 20, 50];
+
+/**
+ * The chance that a test at alpha finds this true difference: see planning.py.
+ *
+ * That is the upper tail of the noncentral t distribution, integrated over the possible
+ * estimates s of the standard error, in multiples of the true one (Simpson's rule).
+ */
+function chanceToDiffer(difference, v, alpha) {
+  const shift = Math.abs(difference) / Math.sqrt(total(v));
+  const df = degreesOfFreedom(v);
+  const critical = tQuantile(1 - alpha / 2, df);
+  const normalCdf = (x) => (x < 0 ? normalTail(-x) : 1 - normalTail(x));
+  if (df > 1e5) return normalCdf(shift - critical);
+  const logScale = Math.LN2 + (df / 2) * Math.log(df / 2) - logGamma(df / 2);
+  const density = (s) =>
+    s === 0
+      ? df > 1 ? 0 : Math.exp(logScale)
+      : Math.exp(logScale + (df - 1) * Math.log(s) - (df * s * s) / 2);
+  const most = Math.sqrt(1 + 60 / df + 16 / Math.sqrt(df));
+  const steps = 4000;
+  let integral = 0;
+  for (let i = 0; i <= steps; i++) {
+    const s = (i / steps) * most;
+    const weight = i === 0 || i === steps ? 1 : i % 2 ? 4 : 2;
+    integral += weight * density(s) * normalCdf(shift - critical * s);
+  }
+  return (integral * most) / steps / 3;
+}
+
+/** The variance to expect with n seeds per net. */
+function withSeeds(v, n) {
+  const scale = (parts) => parts.map((part, i) => (part * v.nSeeds[i]) / n);
+  return { ...v, seeds: scale(v.seeds), least: scale(v.least), nSeeds: v.nSeeds.map(() => n) };
+}
+
+/** The variance to expect with this number of test images. */
+function withImages(v, n) {
+  const share = v.nImages / n;
+  const least = v.least.map((part) => part * share);
+  return { ...v, images: v.images * share, least, nImages: n };
+}
+
+/** The smallest number of seeds that finds the difference in 80% of cases, or null. */
+function seedsToFind(difference, v, alpha) {
+  const step = v.nFolds || 1;
+  const isEnough = (n) => chanceToDiffer(difference, withSeeds(v, n * step), alpha) >= POWER;
+  let low = Math.ceil((v.nFolds || MIN_SEEDS) / step);
+  let high = Math.floor(MAX_SEEDS / step);
+  if (!isEnough(high)) return null;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (isEnough(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low * step;
+}
+
+/** A number from a field; null, with a message in the field, if it is not allowed. */
+function numberIn(field) {
+  return field.value !== "" && field.checkValidity() ? Number(field.value) : null;
+}
+
+/** Build the planner of one recipe. */
+function planner(family) {
+  const parts = Array.from({ length: family.parts }, (_, part) => part);
+  const { nets, pairs } = judge(family, parts, DATA.margin);
+  if (!pairs.length) return [];
+  const nImages = pairs[0].estimate.variance.nImages;
+  const orMore = family.folds ? " or more" : "";
+
+  const choose = (selected) => {
+    const list = element("select", {}, ...nets.map((net) => element("option", {}, net.name)));
+    list.value = selected;
+    return list;
+  };
+  const field = (value, min, max, step) =>
+    element("input", { type: "number", value, min, max, step });
+  const one = choose(nets[0].name);
+  const other = choose(nets.some((net) => net.name === BASELINE) && nets[0].name !== BASELINE ? BASELINE : nets[1].name);
+  const points = field(1, 0.1, 50, 0.1);
+  const images = field(nImages, 10, 10000000, 1);
+  const comparisons = field(nets.length - 1, 1, 10000, 1);
+  const form = element(
+    "fieldset",
+    {},
+    element("legend", {}, "To find a difference"),
+    element("label", {}, "between", one),
+    element("label", {}, "and", other),
+    element("label", {}, "of", points, "points"),
+    element("label", {}, "with", images, "test images"),
+    element("label", {}, "among", comparisons, "comparisons"),
+  );
+  const status = element("p", { role: "status" });
+  const chances = element("ol", { class: "chances" });
+
+  function update() {
+    chances.replaceChildren();
+    const [difference, n, m] = [points, images, comparisons].map(numberIn);
+    const pair = pairs.find((p) => [one.value, other.value].includes(p.first) && [one.value, other.value].includes(p.second));
+    if (!pair || one.value === other.value) {
+      status.textContent = "Choose two nets.";
+      return;
+    }
+    if (difference === null || n === null || m === null) {
+      status.textContent = "Choose 0.1 to 50 points, 10 or more images, and 1 or more comparisons.";
+      return;
+    }
+    const v = withImages(pair.estimate.variance, n);
+    const alpha = ALPHA / m;
+    const needed = seedsToFind(difference / 100, v, alpha);
+    status.textContent = needed === null
+      ? `No number of seeds finds it in 80% of cases: ${n.toLocaleString("en")} images are too few.`
+      : `Each net needs ${needed.toLocaleString("en")} seeds${orMore} to find it in 80% of cases.`;
+    const shown = family.folds ? [1, 2, 4, 8].map((k) => k * family.parts) : SHOWN_SEEDS;
+    for (const seeds of shown) {
+      const chance = chanceToDiffer(difference / 100, withSeeds(v, seeds), alpha);
+      const bar = element("span", { class: "bar", "aria-hidden": "true" });
+      bar.style.width = `${100 * chance}%`;
+      chances.append(
+        element(
+          "li",
+          {},
+          element("span", {}, `${seeds} seeds`),
+          element("span", { class: "track" }, bar),
+          element("span", {}, `${Math.round(100 * chance)}%`),
+        ),
+      );
+    }
+  }
+  form.addEventListener("input", update);
+  update();
+  const title = DATA.families.length > 1 ? [element("h3", {}, `With the ${family.title} recipe`)] : [];
+  return [...title, form, status, chances];
+}
+
+if (DATA.families.length) {
+  document.getElementById("planner").replaceChildren(...DATA.families.flatMap(planner));
+}
