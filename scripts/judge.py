@@ -8,7 +8,6 @@ were trained and tested in folds.
 """
 
 import csv
-import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ from benchmark.reporting.render import render
 from benchmark.running import cli
 from benchmark.running.errors import UserError, explained
 from benchmark.stats.folds import MIN_FOLDS, fold_differences
-from benchmark.stats.planning import in_full, smallest_difference
+from benchmark.stats.planning import could_be_found, in_full
 from benchmark.stats.uncertainty import (
     Estimate,
     Matrix,
@@ -144,7 +143,7 @@ def report(a: Predictions, b: Predictions, margin: float) -> str:
         b=b,
         verdict=in_full(verdict),
         mean=estimate.mean,
-        smallest=smallest_difference(estimate.variance, verdict.alpha),
+        could_be_found=could_be_found(verdict),
         interval=estimate.interval(),
         n_images=len(a.images),
         in_folds=in_folds,
@@ -178,7 +177,6 @@ def compare(a: Predictions, b: Predictions) -> Estimate:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     cli.run(
         main,
         cli.argument("a", metavar="A.csv", help="a file of predictions"),

@@ -7,7 +7,6 @@ processor of docs/speed.md.
 """
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -140,7 +139,6 @@ def hours(
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     cli.run(
         main,
         cli.argument("diff", help="the difference, in percentage points"),

@@ -6,7 +6,6 @@ git: it needs no data, models, cache or remote.
 """
 
 import os
-import sys
 from pathlib import Path
 
 from benchmark import params
@@ -17,7 +16,7 @@ from benchmark.reporting.tables import question
 from benchmark.running import cli
 from benchmark.running.errors import UserError
 from benchmark.running.repository import dvc, git
-from benchmark.stats.planning import in_full, smallest_difference
+from benchmark.stats.planning import could_be_found, in_full
 from scripts import changes, verify
 
 CODE = ("architectures", "benchmark", "notebook", "stages", "dvc.yaml", "requirements.lock")
@@ -25,7 +24,6 @@ PICTURES = "plots"
 
 
 def main(base: str) -> None:
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     print(report(base), end="")
 
 
@@ -92,7 +90,7 @@ def new_row(name: str) -> str:
         baseline=BASELINE,
         comparison=compare(results),
         in_full=in_full,
-        smallest=lambda v: smallest_difference(v.estimate.variance, v.alpha),
+        could_be_found=could_be_found,
         warning=warning(results),
     )
 

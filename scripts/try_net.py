@@ -6,7 +6,6 @@ uses later.
 """
 
 import io
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +19,7 @@ from benchmark.reporting.results import BASELINE, Results, merged, read
 from benchmark.running import cli, errors
 from benchmark.running.errors import UserError
 from benchmark.running.finished import CellResult
-from benchmark.stats.planning import in_full, smallest_difference
+from benchmark.stats.planning import could_be_found, in_full
 from benchmark.training import plan, recipe
 from scripts import verify
 from scripts.repro import dvc
@@ -131,7 +130,7 @@ def report(loaded: params.Params, results: Results, row: params.Row) -> str:
             if (verdict := comparison.between(label, name))
         },
         in_full=in_full,
-        smallest=lambda v: smallest_difference(v.estimate.variance, v.alpha),
+        could_be_found=could_be_found,
         cost=costs[label],
         baseline_cost=costs.get(BASELINE),
         baseline=BASELINE,
@@ -141,7 +140,6 @@ def report(loaded: params.Params, results: Results, row: params.Row) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     cli.run(
         main, cli.argument("net", help="a file in architectures/, without .py, or a row")
     )

@@ -13,7 +13,7 @@ from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, read_families
 from benchmark.running import stage
-from benchmark.stats.planning import in_full, needed, smallest_difference
+from benchmark.stats.planning import could_be_found, in_full, needed
 from benchmark.stats.verdicts import WORDS
 
 PLOTS = Path("plots")
@@ -76,7 +76,7 @@ def pairs_table(comparisons: list[Comparison]) -> str:
         TEMPLATES / "pairs.md.jinja",
         comparisons=comparisons,
         warnings=[warning(comparison.results) for comparison in comparisons],
-        smallest=lambda pair: smallest_difference(pair.estimate.variance, pair.alpha),
+        could_be_found=could_be_found,
         words=WORDS,
         needed=needed,
     )

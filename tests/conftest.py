@@ -95,11 +95,13 @@ LONGEST = [
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {f"test_{name}.py": i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
-    # statsmodels collects garbage in each call, which need not look at all of this.
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects() -> Iterator[None]:
+    """Hide what is in memory: statsmodels collects garbage in each call."""
     gc.freeze()
-
-
-def pytest_sessionfinish() -> None:
+    yield
     gc.unfreeze()
 
 

@@ -17,7 +17,7 @@ from benchmark.reporting.results import read_families
 from benchmark.stats.planning import chance_to_differ, seeds_to_find
 from benchmark.stats.verdicts import format_percent
 from tests.conftest import ROOT
-from tests.test_compare import in_folds, results_of
+from tests.test_compare import in_folds, results_of, with_fewer_seeds
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -218,9 +218,15 @@ def test_the_data_are_the_predictions():
     assert json.dumps(family)
 
 
-def test_what_cannot_be_chosen_is_left_out():
-    one = results_of({"baseline": 1.2}, n_seeds=1)
-    assert page.data([compare(one)])["families"] == []
+@pytest.mark.parametrize(
+    ("names", "n_seeds", "fewer"), [("ab", 1, 1), ("a", 3, 3), ("ab", 5, 3)]
+)
+def test_what_cannot_be_chosen_for_all_nets_alike_is_left_out(names, n_seeds, fewer):
+    """One seed, one net, and nets with different numbers of seeds."""
+    made = results_of(dict.fromkeys(names, 1.2), n_seeds)
+    made = with_fewer_seeds(made, names[-1], fewer)
+    found = page.data([compare(made)])
+    assert found["families"] == [] and not found["isComplete"]
 
 
 @BROWSER
@@ -259,8 +265,7 @@ def test_the_planner_has_pythons_numbers(opened, families, number):
                 for n in (6, 12, 48)
             ]
             assert found[1:] == pytest.approx(chances, abs=1e-6)
-            if difference > 0:
-                assert chances == sorted(chances)
+            assert chances == sorted(chances)
 
 
 @BROWSER

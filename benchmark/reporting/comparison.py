@@ -12,7 +12,6 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
 from benchmark.reporting.results import BASELINE, Results
 from benchmark.stats.folds import MIN_FOLDS, Folds, fold_differences
@@ -60,10 +59,6 @@ class Comparison:
             if name in (pair.first, pair.second) and not pair.is_difference
         ]
 
-    @property
-    def _seeds(self) -> list[pd.DataFrame]:
-        return [self.results.seeds[name] for name in self.results.comparable]
-
     @cached_property
     def changed_words(self) -> dict[tuple[str, str], list[int]]:
         """By pair: without which one seed, or fold, the word would be another.
@@ -72,7 +67,8 @@ class Comparison:
         """
         results = self.results
         n_parts = results.n_folds or results.max_seeds
-        fewest = results.n_folds or min(map(len, self._seeds), default=0)
+        counts = [len(results.seeds[name]) for name in results.comparable]
+        fewest = results.n_folds or min(counts, default=0)
         if fewest <= (MIN_FOLDS if results.n_folds else MIN_SEEDS):
             return {}
         changed: dict[tuple[str, str], list[int]] = {

@@ -30,6 +30,8 @@ def run(main: Callable[..., None], *arguments: Argument) -> None:
     interrupt each end the script with one line. Any other exception is a bug and keeps its
     traceback.
     """
+    # Elsewhere than on Linux, a console may not know characters such as −.
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     try:
         main(**parse_args(main, arguments))
     except (UserError, OSError) as error:

@@ -31,6 +31,11 @@ def smallest_difference(variance: Variance, alpha: float) -> float:
     return float(shift * error)
 
 
+def could_be_found(verdict: Verdict) -> float:
+    """Return the smallest difference that a comparison like this one finds."""
+    return smallest_difference(verdict.estimate.variance, verdict.alpha)
+
+
 def chance_to_differ(difference: float, variance: Variance, alpha: float) -> float:
     """Return the chance that a test at `alpha` finds this true difference."""
     df, shift = variance.df, abs(difference) / variance.total**0.5

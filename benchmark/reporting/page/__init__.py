@@ -21,20 +21,23 @@ def scripts() -> str:
 def data(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Return what the scripts need: which predictions are correct, of every net."""
     families = [comparison.results for comparison in comparisons]
+    shown = [family(results) for results in families if is_shown(results)]
     return {
         "margin": families[0].margin,
-        "families": [family(results) for results in families if is_shown(results)],
+        "families": shown,
+        "isComplete": len(shown) == len(families),
     }
 
 
 def is_shown(results: Results) -> bool:
     """Return whether the reader can choose among seeds or folds.
 
-    With folds, the page needs exactly one run per fold.
+    All nets need the same number of seeds, or exactly one run per fold. Otherwise, the page
+    would leave runs out, and could contradict the tables.
     """
     if results.n_folds:
-        return bool(results.comparable) and results.max_seeds == results.n_folds
-    return results.n_seeds > 1
+        return len(results.comparable) > 1 and results.max_seeds == results.n_folds
+    return len(results.names) > 1 and 1 < results.n_seeds == results.max_seeds
 
 
 def family(results: Results) -> dict[str, Any]:

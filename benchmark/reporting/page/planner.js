@@ -138,6 +138,7 @@ function planner(family) {
   return [...title, form, status, chances];
 }
 
-if (DATA.families.length) {
-  document.getElementById("planner").replaceChildren(...DATA.families.flatMap(planner));
-}
+const plans = DATA.families.flatMap(planner);
+document
+  .getElementById("planner")
+  .replaceChildren(...(plans.length ? plans : [`This needs ${MIN_SEEDS} seeds per net.`]));

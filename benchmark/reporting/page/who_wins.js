@@ -156,8 +156,6 @@ function whoWins(family) {
   return [...title, choice, status, list, key];
 }
 
-const stage = document.getElementById("who-wins");
-if (DATA.families.length) {
-  stage.replaceChildren(...DATA.families.flatMap(whoWins));
-  document.getElementById("ranking-picture").hidden = true;
-}
+document.getElementById("who-wins").replaceChildren(...DATA.families.flatMap(whoWins));
+// The picture has all recipes; the page leaves out those with unequal numbers of runs.
+document.getElementById("ranking-picture").hidden = DATA.isComplete;
