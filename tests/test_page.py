@@ -231,6 +231,22 @@ def test_what_cannot_be_chosen_for_all_nets_alike_is_left_out(names, n_seeds, fe
 
 @BROWSER
 @pytest.mark.slow
+def test_a_recipe_that_is_left_out_stays_in_the_picture(browser):
+    """The other keeps its name, so that nobody takes one for the other."""
+    one = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=1)
+    found = page.data([compare(one), compare(in_folds({"baseline": 1.2, "better": 1.7}))])
+    text = REPORT.read_text("utf-8")
+    before, rest = text.split('id="data">')
+    after = rest.partition("</script>")[2]
+    tab = browser.new_context(offline=True).new_page()
+    tab.set_content(f'{before}id="data">{json.dumps(found)}</script>{after}')
+    titles = tab.locator("#who-wins h3, #planner h3").all_inner_texts()
+    assert titles == ["With the annealed recipe"] * 2
+    assert tab.locator("#ranking-picture").is_visible()
+
+
+@BROWSER
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_planner_has_pythons_numbers(opened, families, number):
     comparison = compare(families[number])

@@ -25,6 +25,7 @@ def data(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     return {
         "margin": families[0].margin,
         "families": shown,
+        "hasSeveralRecipes": len(families) > 1,
         "isComplete": len(shown) == len(families),
     }
 

@@ -134,7 +134,7 @@ function planner(family) {
   }
   form.addEventListener("input", update);
   update();
-  const title = DATA.families.length > 1 ? [element("h3", {}, `With the ${family.title} recipe`)] : [];
+  const title = DATA.hasSeveralRecipes ? [element("h3", {}, `With the ${family.title} recipe`)] : [];
   return [...title, form, status, chances];
 }
 

@@ -152,7 +152,7 @@ function whoWins(family) {
     { class: "quiet" },
     `Each | is a run, the dot is the mean, and the bar is its 95% interval. The scale is from ${formatPercent(scale.low)} to ${formatPercent(scale.high)}. ${winners(family, what)}`,
   );
-  const title = DATA.families.length > 1 ? [element("h3", {}, `With the ${family.title} recipe`)] : [];
+  const title = DATA.hasSeveralRecipes ? [element("h3", {}, `With the ${family.title} recipe`)] : [];
   return [...title, choice, status, list, key];
 }
 
