@@ -1,33 +1,36 @@
 """Write the report, a single HTML file that opens offline: plots/report.html.
 
-With `--real-images`, it contains CIFAR-10 images, so it goes to pictures/, which git
-ignores.
+With `--real-images`, it contains CIFAR-10 images and a net that was trained on them, so it
+goes to pictures/, which git ignores.
 """
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
 from ruamel.yaml import YAML
 
 from benchmark import params
-from benchmark.reporting import charts, dvc_lock, page, report_charts
-from benchmark.reporting.comparison import Comparison, compare, warning
-from benchmark.reporting.costs import Cost, cost_of
-from benchmark.reporting.figures import png
+from benchmark.reporting import dvc_lock, page
+from benchmark.reporting.comparison import compare, ranked, warning
+from benchmark.reporting.costs import Cost, by_cost, cost_of, front, training_seconds
+from benchmark.reporting.details import MAX_LISTED, PairedCount, details_of
+from benchmark.reporting.example_net import example
+from benchmark.reporting.page.net import N_READY, net
 from benchmark.reporting.real_images import load_real_images
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, environment_of, read_families
-from benchmark.reporting.tables import HardImage, hardest, question
+from benchmark.reporting.scales import cost_scale, ranking_scale
+from benchmark.reporting.summary import listed, summary
+from benchmark.reporting.tables import hardest, idea_of, question
 from benchmark.running import cli, stage
 from benchmark.stats.planning import in_full
 from benchmark.training import recipe
 
 COMMITTED, REAL = Path("plots/report.html"), Path("pictures/report.html")
-CONVOLUTION = {COMMITTED: Path("plots/convolution"), REAL: Path("pictures/convolution")}
-# The maximum number of hard images to show.
-MAX_IMAGES = {COMMITTED: 12, REAL: 24}
-SCALE = 3
+# The most images to show: the hardest ones, and those of each net.
+MAX_HARDEST, MAX_SHOWN = 24, 12
 
 
 def main(real_images: bool = False) -> None:
@@ -39,69 +42,78 @@ def main(real_images: bool = False) -> None:
 def render_report(loaded: params.Params, target: Path) -> str:
     families = read_families(loaded)
     comparisons = [compare(results) for results in families]
+    n_classes = len(loaded.data.classes)
     costs = [
-        {name: cost(loaded, row) for name, row in results.rows.items()}
+        {name: cost_of_row(loaded, row) for name, row in results.rows.items()}
         for results in families
     ]
-    hard_images = hardest(families[0], MAX_IMAGES[target])
+    details = [
+        {name: details_of(name, results, n_classes) for name in results.names}
+        for results in families
+    ]
+    shown = example(loaded.data, real_images=target == REAL)
+    hard_images = hardest(families[0], MAX_HARDEST) if target == REAL else []
+    hard = [image.index for image in hard_images]
+    of_nets = [i for f in details for d in f.values() for i in d.only_wrong[:MAX_SHOWN]]
+    ready = [*hard, *range(N_READY)][:N_READY]
     return render(
         TEMPLATES / "report.html",
         families=families,
         comparisons=comparisons,
-        data=page.data(comparisons),
-        scripts=page.scripts(),
-        in_full=in_full,
+        summaries=[
+            (comparison.results.heading, summary(comparison, cost))
+            for comparison, cost in zip(comparisons, costs, strict=True)
+        ],
+        warnings=list(map(warning, families)),
+        scales=list(map(ranking_scale, families)),
+        fronts=list(map(front, families, costs)),
+        cost_scales=[cost_scale(cost.values()) for cost in costs],
+        by_cost=by_cost,
         costs=costs,
-        warnings=[warning(results) for results in families],
+        details=details,
+        ideas={n: idea_of(row) for results in families for n, row in results.rows.items()},
         hard_images=hard_images,
+        image_files=image_files([*hard, *of_nets]) if target == REAL else {},
+        data={**page.data(comparisons, training_seconds(loaded)), "net": net(shown, ready)},
+        scripts=page.scripts(),
+        styles=page.styles(),
         question=question(loaded.data.classes),
         class_names=loaded.data.classes,
-        enlarged=enlarge(hard_images) if target == REAL else {},
         params=to_yaml(loaded),
         environments=environments(families),
         md5s=dvc_lock.md5s(),
-        pictures=pictures(loaded, comparisons, costs, target),
+        max_listed=MAX_LISTED,
+        max_shown=MAX_SHOWN,
+        ranked=ranked,
+        in_full=in_full,
+        listed=listed,
+        paired=paired,
     )
 
 
-def cost(loaded: params.Params, row: params.Row) -> Cost:
+def cost_of_row(loaded: params.Params, row: params.Row) -> Cost:
     architecture = recipe.load_architecture(row.net)
     return cost_of(architecture, len(loaded.data.classes), row.settings)
 
 
-def pictures(
-    loaded: params.Params,
-    comparisons: list[Comparison],
-    costs: list[dict[str, Cost]],
-    target: Path,
-) -> dict[str, bytes]:
-    """Return the report's charts as PNG, by name."""
-    families = [comparison.results for comparison in comparisons]
-    figures = {
-        "ranking": charts.ranking(comparisons),
-        "loss": charts.loss_curves(families),
-        "confusion": report_charts.confusion(families[0], loaded.data.classes),
-    }
-    for i, comparison in enumerate(comparisons):
-        figures[f"cost_{i}"] = report_charts.accuracy_against_cost(comparison, costs[i])
-        if comparison.pairs:
-            figures[f"pairs_{i}"] = report_charts.pairs(comparison)
-    files = {name: CONVOLUTION[target] / f"{name}.png" for name in ("filters", "layers")}
-    return {name: png(figure) for name, figure in figures.items()} | {
-        name: file.read_bytes() for name, file in files.items()
-    }
+def paired(first: str, second: str, count: PairedCount) -> str:
+    """Say how often one of two nets is right and the other wrong."""
+    return (
+        f"Of {count.answers:,} answers, {first} is right and {second} wrong in "
+        f"{count.only_first:,}, and {second} right and {first} wrong in "
+        f"{count.only_second:,}. The comparison rests on these."
+    )
 
 
-def enlarge(hard_images: list[HardImage]) -> dict[int, bytes]:
-    """Return enlarged CIFAR-10 images as PNG, by index."""
+def image_files(indices: Iterable[int]) -> dict[int, bytes]:
+    """Return CIFAR-10 images as PNG, by index."""
     images = load_real_images()[0]
     files = {}
-    for hard_image in hard_images:
-        image = Image.fromarray(images[hard_image.index].permute(1, 2, 0).numpy())
-        image = image.resize([SCALE * s for s in image.size], Image.Resampling.NEAREST)
+    for index in dict.fromkeys(indices):
+        image = Image.fromarray(images[index].permute(1, 2, 0).numpy())
         buffer = io.BytesIO()
         image.save(buffer, "png", optimize=True)
-        files[hard_image.index] = buffer.getvalue()
+        files[index] = buffer.getvalue()
     return files
 
 

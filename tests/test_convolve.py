@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from architectures import baseline
 from benchmark.data import scenes
-from benchmark.reporting import convolutions
+from benchmark.reporting import convolutions, example_net
 from benchmark.reporting.figures import png
 from stages import convolve
 
@@ -104,10 +104,12 @@ def test_layers_and_filters_are_drawn():
 
 
 def test_the_same_bytes_again(workplace, monkeypatch):
-    monkeypatch.setattr(convolve, "N_IMAGES", 64)
-    monkeypatch.setattr(convolve, "EPOCHS", 1)
+    monkeypatch.setattr(example_net, "N_IMAGES", 64)
+    monkeypatch.setattr(example_net, "EPOCHS", 1)
     drawn = []
     for _ in range(2):
+        example_net.trained.cache_clear()
         convolve.main()
         drawn.append({p.name: p.read_bytes() for p in convolve.GENERATED.iterdir()})
+    example_net.trained.cache_clear()
     assert drawn[0] == drawn[1] and len(drawn[0]) == 6

@@ -14,6 +14,7 @@ from torch import nn
 import architectures
 from architectures.baseline import Net
 from benchmark import check, params
+from benchmark.reporting.example_net import Example
 from benchmark.reporting.results import read_families
 from benchmark.running.errors import UserError
 from benchmark.running.repository import run_in_one_process
@@ -38,6 +39,9 @@ class Net(nn.Module):
         {}
 """
 PREDICTIONS = "example,label,seed_0,seed_1\n0,1,1,1\n1,0,{}\n"
+WITHOUT_LAYERS = Example(
+    "generated", nn.Linear(1, 1), torch.zeros(1, 3, 32, 32), torch.zeros(1), ("a",), [], []
+)
 RES_DEEP = "results/res_deep/predictions.csv"
 
 
@@ -212,7 +216,7 @@ TABLE = [
     ),
     (
         nothing,
-        partial(convolve.figures, None, nn.Linear(1, 1), torch.zeros(1), 0, ""),
+        partial(convolve.figures, WITHOUT_LAYERS),
         "baseline.py has no conv1, conv2, fc1, fc2; rename your",
     ),
     # Comparisons with another commit

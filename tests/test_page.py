@@ -5,14 +5,22 @@ import itertools
 import json
 import re
 import shutil
+from base64 import b64decode
 from contextlib import chdir
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from PIL import Image
 
+from architectures import baseline
 from benchmark import params
-from benchmark.reporting import page
+from benchmark.reporting import example_net, page
 from benchmark.reporting.comparison import compare
+from benchmark.reporting.details import PairedCount, details_of, loss_curves, paired_count
+from benchmark.reporting.page.net import net
+from benchmark.reporting.page.net import pack as pack_tensor
 from benchmark.reporting.results import read_families
 from benchmark.stats.planning import chance_to_differ, seeds_to_find
 from benchmark.stats.verdicts import format_percent
@@ -143,7 +151,7 @@ def test_students_t_is_scipys(opened):
 @pytest.mark.slow
 def test_the_ranking_says_what_the_table_says(opened, families):
     for number, results in enumerate(families):
-        rows = opened.locator("#who-wins .ranking").nth(number).locator("li")
+        rows = opened.locator(".who-wins .ranking").nth(number).locator("li")
         comparison = compare(results)
         assert sorted(rows.locator("b").all_inner_texts()) == sorted(results.names)
         for row in rows.all():
@@ -153,7 +161,6 @@ def test_the_ranking_says_what_the_table_says(opened, families):
             if name in comparison.vs_baseline:
                 verdict = row.locator(".verdict").inner_text()
                 assert verdict == str(comparison.vs_baseline[name])
-    assert not opened.locator("#ranking-picture").is_visible()
 
 
 @BROWSER
@@ -191,19 +198,45 @@ def test_on_a_phone_nothing_is_too_small_or_too_wide(browser, scheme):
     tab = context.new_page()
     tab.goto(REPORT.as_uri())
     assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    sizes = tab.evaluate(
-        "[...document.querySelectorAll('#who-wins *')].filter(e => e.innerText)"
-        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
+    for button in tab.locator(".explorer th[scope=row] button").all():
+        button.click()
+    for summary in tab.locator("summary:visible").all():
+        summary.click()
+    small = tab.evaluate(
+        "[...document.querySelectorAll('body *')].filter(e => e.offsetParent && "
+        "e.innerText && parseFloat(getComputedStyle(e).fontSize) < 11)"
+        ".map(e => e.outerHTML.slice(0, 99))"
     )
-    assert min(sizes) >= 11
+    assert small == []
+    assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 @BROWSER
 @pytest.mark.slow
-def test_without_script_the_picture_stays(browser):
+def test_without_script_the_page_still_has_ranking_tables_and_details(browser, families):
     tab = browser.new_context(java_script_enabled=False, offline=True).new_page()
     tab.goto(REPORT.as_uri())
-    assert tab.locator("#ranking-picture img").is_visible()
+    with_script = browser.new_context(offline=True).new_page()
+    with_script.goto(REPORT.as_uri())
+    for number, results in enumerate(families):
+        plain, played = (
+            each.locator(".who-wins .ranking").nth(number) for each in (tab, with_script)
+        )
+        assert (
+            plain.locator("li").all_inner_texts() == played.locator("li").all_inner_texts()
+        )
+        assert plain.locator(".run").count() == sum(map(len, results.seeds.values()))
+        dots = [
+            [box.bounding_box()["x"] for box in each.locator(".dot").all()]
+            for each in (plain, played)
+        ]
+        assert dots[0] == pytest.approx(dots[1], abs=0.5)
+    more = tab.locator(".explorer summary").first
+    idea = tab.locator(".explorer .parts").first
+    assert not idea.is_visible()
+    more.click()
+    assert "Many residual blocks" in idea.inner_text()
+    assert "This part needs JavaScript." in tab.locator("#net").inner_text()
 
 
 def test_the_data_are_the_predictions():
@@ -226,12 +259,12 @@ def test_what_cannot_be_chosen_for_all_nets_alike_is_left_out(names, n_seeds, fe
     made = results_of(dict.fromkeys(names, 1.2), n_seeds)
     made = with_fewer_seeds(made, names[-1], fewer)
     found = page.data([compare(made)])
-    assert found["families"] == [] and not found["isComplete"]
+    assert found["families"] == []
 
 
 @BROWSER
 @pytest.mark.slow
-def test_a_recipe_that_is_left_out_stays_in_the_picture(browser):
+def test_a_recipe_that_is_left_out_keeps_its_static_ranking(browser):
     """The other keeps its name, so that nobody takes one for the other."""
     one = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=1)
     found = page.data([compare(one), compare(in_folds({"baseline": 1.2, "better": 1.7}))])
@@ -240,9 +273,11 @@ def test_a_recipe_that_is_left_out_stays_in_the_picture(browser):
     after = rest.partition("</script>")[2]
     tab = browser.new_context(offline=True).new_page()
     tab.set_content(f'{before}id="data">{json.dumps(found)}</script>{after}')
-    titles = tab.locator("#who-wins h3, #planner h3").all_inner_texts()
-    assert titles == ["With the annealed recipe"] * 2
-    assert tab.locator("#ranking-picture").is_visible()
+    titles = tab.locator("#planner h3").all_inner_texts()
+    assert titles == ["With the annealed recipe"]
+    chapter, annealed = tab.locator(".who-wins").all()
+    assert chapter.locator("input").count() == 0 and annealed.locator("input").count() == 6
+    assert chapter.locator("li").count() == 11
 
 
 @BROWSER
@@ -319,3 +354,331 @@ def test_the_planner_takes_only_sensible_numbers(browser):
     points.fill("0.1")
     planner.get_by_role("combobox").first.select_option(label="first")
     assert "images are too few" in status.inner_text()
+
+
+AT_ONCE = """(number) => {
+  const { nets } = DATA.families[number];
+  return nets.flatMap((one) => nets.map((other) => {
+    const { onlyOne, onlyOther, answers } = pairedCount(one, other);
+    return [one.name, other.name, onlyOne, onlyOther, answers];
+  }));
+}"""
+
+
+@pytest.fixture
+def tab(browser):
+    """The committed report in a window of its own, which must not complain."""
+    said = []
+    page = browser.new_context(offline=True).new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(REPORT.as_uri())
+    yield page
+    page.context.close()
+    assert said == []
+
+
+def names_in(explorer):
+    return [each.get_attribute("data-net") for each in explorer.locator("tbody").all()
+            if each.is_visible() and each.get_attribute("data-net")]  # fmt: skip
+
+
+@BROWSER
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_paired_counts_are_pythons(opened, families, number):
+    results = families[number]
+    for first, second, *found in opened.evaluate(AT_ONCE, number):
+        one, other = results.predictions[first], results.predictions[second]
+        expected = paired_count(one, other)
+        assert found == list(dataclasses.astuple(expected))
+        accuracy = [results.metrics[name]["val_accuracy"] for name in (first, second)]
+        difference = (expected.only_first - expected.only_second) / expected.answers
+        assert difference == pytest.approx(accuracy[0] - accuracy[1], abs=2e-6)
+
+
+@BROWSER
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_table_of_nets_sorts_and_keeps_the_focus(tab, families, number):
+    results = families[number]
+    explorer = tab.locator(".explorer").nth(number)
+    assert names_in(explorer) == results.by_accuracy
+    for header, key in (
+        ("net", str),
+        ("training", lambda name: -results.metrics[name]["train_accuracy"]),
+        ("test", lambda name: -results.metrics[name]["val_accuracy"]),
+    ):
+        button = explorer.locator("thead button", has_text=re.compile(f"^{header}$"))
+        button.focus()
+        tab.keyboard.press("Enter")
+        keys = list(map(key, names_in(explorer)))
+        direction = button.locator("..").get_attribute("aria-sort")
+        # "test" is how the table was sorted at first, so that pressing it turns it around.
+        assert keys == sorted(keys, reverse=header == "test" and direction == "ascending")
+        assert button.evaluate("each => each === document.activeElement")
+        tab.keyboard.press("Enter")
+        assert list(map(key, names_in(explorer))) == keys[::-1]
+        assert explorer.locator("th[aria-sort]").count() == 1
+
+
+@BROWSER
+@pytest.mark.slow
+def test_the_filter_shows_the_nets_that_could_be_the_same(tab, families):
+    for number, results in enumerate(families):
+        explorer, comparison = tab.locator(".explorer").nth(number), compare(results)
+        for name in results.names:
+            explorer.get_by_label("nets that could be as good as").select_option(name)
+            expected = {name, *comparison.tied_with(name)}
+            assert set(names_in(explorer)) == expected
+            status = explorer.get_by_role("status").inner_text()
+            assert status.startswith(f"{len(expected)} of 11 nets: {name}, ")
+        explorer.get_by_label("nets that could be as good as").select_option("")
+        assert names_in(explorer) == results.by_accuracy
+
+
+@BROWSER
+@pytest.mark.slow
+def test_what_is_chosen_can_be_linked(tab, families):
+    explorer = tab.locator(".explorer").nth(1)
+    explorer.get_by_role("button", name="depth", exact=True).click()
+    explorer.get_by_label("compare each opened net with").select_option("res")
+    explorer.get_by_label("nets that could be as good as").select_option("res")
+    explorer.get_by_role("button", name="parameters").click()
+    address = tab.url
+    assert address.endswith(
+        "#annealed.open=depth&annealed.with=res&annealed.tied=res&annealed.sort=-parameters"
+    )
+    count = explorer.locator("[data-net=depth] .count").inner_text()
+    expected = paired_count(*(families[1].predictions[name] for name in ("depth", "res")))
+    assert f"depth is right and res wrong in {expected.only_first:,}" in count
+    order = names_in(explorer)
+    tab.goto("about:blank")
+    tab.goto(address)
+    explorer = tab.locator(".explorer").nth(1)
+    assert names_in(explorer) == order and "depth" in order and "first" not in order
+    assert explorer.locator("[data-net=depth] .count").inner_text() == count
+    depth = explorer.get_by_role("button", name="depth", exact=True)
+    assert depth.get_attribute("aria-expanded") == "true"
+    assert tab.url == address
+    tab.goto(f"{REPORT.as_uri()}#annealed.sort=nonsense&annealed.open=none&x=%")
+    assert names_in(tab.locator(".explorer").nth(1)) == families[1].by_accuracy
+
+
+@BROWSER
+@pytest.mark.slow
+def test_everything_is_printed(tab):
+    explorer = tab.locator(".explorer").nth(1)
+    explorer.get_by_label("nets that could be as good as").select_option("res")
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert len(names_in(explorer)) == 11
+    assert all(each.is_visible() for each in explorer.locator(".parts").all())
+    assert not tab.locator("nav").is_visible()
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert len(names_in(explorer)) < 11
+    assert not explorer.locator(".parts").first.is_visible()
+
+
+def test_details_of_a_net_are_those_of_its_predictions():
+    made = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=3)
+    label = made.predictions["baseline"]["label"]
+    for name, table in made.predictions.items():
+        table[["seed_0", "seed_1", "seed_2"]] = np.stack([label] * 3, axis=1)
+        if name == "better":
+            table.loc[4, ["seed_0", "seed_1"]] = 1 - label[4]  # most seeds
+            table.loc[9, "seed_0"] = 1 - label[9]  # a minority
+    made = dataclasses.replace(made)
+    found = details_of("better", made, n_classes=2)
+    assert found.only_wrong == [int(made.predictions["better"]["example"][4])]
+    assert found.count == PairedCount(0, 3, 6000)
+    assert found.shares.sum(axis=1) == pytest.approx([1, 1])
+    n_wrong = ((1 - found.shares.diagonal()) * 3 * label.value_counts().sort_index()).sum()
+    assert n_wrong == pytest.approx(3)
+    assert details_of("baseline", made, n_classes=2).count is None
+
+
+def test_a_net_that_misses_folds_is_compared_on_its_own_images():
+    made = in_folds({"baseline": 1.2, "better": 1.7})
+    table = made.predictions["better"]
+    made.predictions["better"] = table[table["fold"] < 3].drop(
+        columns=["seed_3", "seed_4", "seed_5"]
+    )
+    found = details_of("better", made, n_classes=2)
+    assert found.count.answers == (table["fold"] < 3).sum()
+    wrong = set(found.only_wrong)
+    assert wrong and wrong <= set(made.predictions["better"]["example"])
+
+
+def test_loss_curves_share_a_scale():
+    made = results_of({"baseline": 1.2, "better": 1.7}, n_seeds=2)
+    for name, curve in made.curves.items():
+        curve["loss"] = np.geomspace(0.7, 0.01 if name == "better" else 0.1, len(curve))
+    curves = [loss_curves(name, made) for name in made.names]
+    every = pd.concat(made.curves.values())["loss"]
+    for name, found in zip(made.names, curves, strict=True):
+        assert len(found.lines) == made.curves[name]["seed"].nunique()
+        assert (found.lowest, found.highest) == (every.min(), every.max())
+        points = np.array(
+            [point.split(",") for point in " ".join(found.lines).split()], float
+        )
+        assert points.min() >= 0 and (points <= [300, 90]).all()
+    flat = {name: curve.assign(loss=0.5) for name, curve in made.curves.items()}
+    assert loss_curves("better", dataclasses.replace(made, curves=flat)) is None
+
+
+# A net in the page --------------------------------------------------------------------
+
+SCORES = """(images) => {
+  const layers = layersOf(DATA.net);
+  const ready = images.map((pixels) => normalize(bytesOf(pixels), DATA.net));
+  return ready.map((image) => forward(layers, image).scores);
+}"""
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """The net of the committed report, rebuilt from the page's own weights."""
+    text = REPORT.read_text("utf-8").split('id="data">')[1].partition("</script>")[0]
+    given = json.loads(text)["net"]
+
+    def numbers(packed):
+        return torch.from_numpy(np.frombuffer(b64decode(packed), "<f4").copy())
+
+    weights = {}
+    for name, layer in given["layers"].items():
+        weights[f"{name}.weight"] = numbers(layer["weight"]).reshape(layer["shape"])
+        weights[f"{name}.bias"] = numbers(layer["bias"])
+    model = baseline.Net(n_classes=2)
+    model.load_state_dict(weights)
+    images, labels = example_net.generate_images(20, seed=7)
+    return example_net.Example(
+        "generated", model.eval(), images, labels, ("airplane", "bird"),
+        given["mean"], given["std"],
+    )  # fmt: skip
+
+
+@BROWSER
+@pytest.mark.slow
+def test_the_net_in_the_page_is_torchs(opened, shown):
+    images = torch.cat([shown.images, torch.zeros_like(shown.images[:1])])
+    found = opened.evaluate(SCORES, [pack_tensor(image) for image in images])
+    with torch.no_grad():
+        expected = shown.model(shown.normalized(images))
+    assert np.array(found) == pytest.approx(expected.numpy(), abs=1e-4)
+    right = expected[:20].argmax(1) == shown.labels
+    assert right.float().mean() > 0.6  # it has learned something
+
+
+@BROWSER
+@pytest.mark.slow
+def test_images_files_and_drawings_are_classified(tab, tmp_path):
+    part = tab.locator("#net")
+    status = part.get_by_role("status")
+    assert re.match(r"Image 1, airplane: the net says \w+\.", status.inner_text())
+    part.get_by_role("button", name="Image 2, bird").click()
+    assert status.inner_text().startswith("Image 2, bird: the net says ")
+    scores = part.locator(".scores").inner_text()
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (90, 60), (140, 185, 230)).save(photo)
+    part.locator("input[type=file]").set_input_files(photo)
+    expect_text(status, "photo.png: the net says ")
+    sky = part.locator(".scores").inner_text()
+    assert sky != scores
+    part.get_by_role("button", name="Clear").click()
+    assert status.inner_text().startswith("An empty sky: the net says ")
+    assert part.locator(".scores").inner_text() == sky
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:40])
+    part.locator("input[type=file]").set_input_files(broken)
+    expect_text(status, "broken.png is not an image that this browser can open; ")
+    drawing = part.locator("#drawing")
+    drawing.focus()
+    for key in ("ArrowLeft", "ArrowUp", "Space", "ArrowRight", "Space"):
+        tab.keyboard.press(key)
+    assert status.inner_text().startswith("Your drawing: the net says ")
+    by_keys = part.locator(".scores").inner_text()
+    assert by_keys != sky
+    box = drawing.bounding_box()
+    tab.mouse.move(box["x"] + 20, box["y"] + 20)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 200, box["y"] + 120, steps=9)
+    tab.mouse.up()
+    assert part.locator(".scores").inner_text() != by_keys
+
+
+def expect_text(status, start):
+    from playwright.sync_api import expect
+
+    expect(status).to_have_text(re.compile(f"^{re.escape(start)}"))
+
+
+@BROWSER
+@pytest.mark.slow
+def test_one_number_of_a_convolution_is_explained(tab, shown):
+    with torch.no_grad():
+        maps = shown.model.conv1(shown.normalized(first_image(tab)[None]))[0]
+    part = tab.locator("#net")
+    for map_, row, column in ((0, 0, 0), (5, 31, 7), (15, 16, 31)):
+        for label, value in (("map", map_), ("row", row), ("column", column)):
+            part.get_by_label(label, exact=True).fill(str(value))
+        said = part.get_by_text("(bias) =").inner_text()
+        assert said.startswith(f"Map {map_}, row {row}, column {column}: ")
+        number = float(said.rpartition("= ")[2].rstrip(".").replace("−", "-"))
+        assert number == pytest.approx(maps[map_, row, column].item(), abs=0.0051)
+        parts = (
+            said.partition(": ")[2].partition(" (bias)")[0].replace("−", "-").split(" + ")
+        )
+        assert sum(map(float, parts)) == pytest.approx(number, abs=0.03)
+    part.get_by_label("map", exact=True).fill("99")
+    assert part.get_by_text("(bias) =").inner_text() == said
+    box = part.locator("#conv1").bounding_box()
+    tab.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
+    assert part.get_by_label("map", exact=True).input_value() == "5"
+    assert part.get_by_text("(bias) =").inner_text().startswith("Map 5, row ")
+
+
+def first_image(tab):
+    pixels = tab.evaluate("DATA.net.images[0].pixels")
+    return torch.from_numpy(np.frombuffer(b64decode(pixels), "u1").copy()).reshape(
+        3, 32, 32
+    )
+
+
+@BROWSER
+@pytest.mark.slow
+def test_a_net_that_the_page_cannot_compute_is_not_shown(browser):
+    before, rest = REPORT.read_text("utf-8").split('id="data">')
+    text, _, after = rest.partition("</script>")
+    found = json.loads(text)
+    found["net"]["images"][1]["scores"][0] += 0.01
+    tab = browser.new_context(offline=True).new_page()
+    tab.set_content(f'{before}id="data">{json.dumps(found)}</script>{after}')
+    assert "architectures/baseline.py is another net" in tab.locator("#net").inner_text()
+    assert tab.locator("#net canvas").count() == 0
+
+
+def test_a_baseline_with_other_layers_is_left_out(shown):
+    other = dataclasses.replace(shown, model=torch.nn.Linear(3072, 2))
+    assert net(other, range(4)) is None
+    found = net(shown, [3, 1])
+    assert [image["label"] for image in found["images"]] == [1, 1]
+    assert found["images"][0]["pixels"] == pack_tensor(shown.images[3])
+
+
+@BROWSER
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing(browser, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+    )
+    tab = context.new_page()
+    tab.goto(f"{REPORT.as_uri()}#annealed.open=res,baseline&chapter.tied=res")
+    for summary in tab.locator("summary:visible").all():
+        summary.click()
+    violations = Axe().run(tab).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []

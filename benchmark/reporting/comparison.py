@@ -59,6 +59,12 @@ class Comparison:
             if name in (pair.first, pair.second) and not pair.is_difference
         ]
 
+    def beaten_by(self, name: str) -> list[str]:
+        """Return the nets that this one is better than, best first."""
+        return [
+            pair.second for pair in self.pairs if pair.first == name and pair.is_difference
+        ]
+
     @cached_property
     def changed_words(self) -> dict[tuple[str, str], list[int]]:
         """By pair: without which one seed, or fold, the word would be another.

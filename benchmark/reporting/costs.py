@@ -1,14 +1,22 @@
-"""The cost of a net: its parameters, and its multiply-adds for one image."""
+"""The cost of a net: its parameters, its multiply-adds for one image, its training time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.params import Params, row_of
+from benchmark.reporting.results import Results, read_json
 from benchmark.running import errors
 from benchmark.training import recipe
+
+# Images per second, which `make bench` measures on two cores.
+SPEED, CORES = Path("docs/speed.json"), 2
+IMAGES_PER_CLASS = 5000
 
 
 @dataclass(frozen=True)
@@ -31,3 +39,36 @@ def cost_of(
             model(torch.zeros(1, 3, 32, 32))
     # The counter counts a multiply-add as two operations.
     return Cost(recipe.n_parameters(model), counter.get_total_flops() // 2)
+
+
+def by_cost(costs: Mapping[str, Cost]) -> list[str]:
+    """Return the nets in the order of their multiply-adds, cheapest first."""
+    return sorted(costs, key=lambda name: costs[name].multiply_adds)
+
+
+def front(results: Results, costs: Mapping[str, Cost]) -> list[str]:
+    """Return the nets that are more accurate than all cheaper ones, cheapest first."""
+    accuracy = {name: row["val_accuracy"] for name, row in results.metrics.items()}
+    found: list[str] = []
+    for name in sorted(costs, key=lambda n: (costs[n].multiply_adds, -accuracy[n])):
+        if not found or accuracy[name] > accuracy[found[-1]]:
+            found.append(name)
+    return found
+
+
+def training_seconds(loaded: Params) -> dict[str, float]:
+    """Return by row about how long a training run takes on one core.
+
+    Only for rows whose net was measured as it is now, and that train on CIFAR-10 in fp32.
+    """
+    if loaded.data.source != "cifar10" or not SPEED.exists():
+        return {}
+    measured = read_json(SPEED, "make it with `make bench`")
+    n_images = IMAGES_PER_CLASS * len(loaded.data.classes) * (1 - loaded.data.holdout)
+    seconds = {}
+    for row in (row_of(loaded, name) for name in loaded.rows):
+        is_known = measured["settings"].get(row.label) == row.settings
+        if is_known and row.training.precision == "fp32":
+            rate = median(measured["rates"][row.label]["pipeline"]) / CORES
+            seconds[row.name] = row.training.epochs * n_images / rate
+    return seconds

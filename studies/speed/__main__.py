@@ -42,8 +42,7 @@ def main(rounds: int, images: int, bf16: bool, only: list[str] | None) -> None:
     os.environ["LOKY_MAX_CPU_COUNT"] = str(CORES)
     loaded = params.load()
     names = only or chapter_rows(loaded)
-    for name in names:
-        params.row_of(loaded, name)  # an unknown name is an error
+    settings = {name: params.row_of(loaded, name).settings for name in names}
     cpu = torch.device("cpu")
     with_bf16 = bf16 or computes_in_bf16(cpu)
     # One process per core; each runs one task at a time.
@@ -53,7 +52,12 @@ def main(rounds: int, images: int, bf16: bool, only: list[str] | None) -> None:
             for name in tqdm(names, desc="rows", unit="net")
         }
     environment = describe(cpu, threads=1) | {"cores": CORES}
-    measured = {"environment": environment, "images": images, "rates": rates}
+    measured = {
+        "environment": environment,
+        "images": images,
+        "settings": settings,
+        "rates": rates,
+    }
     print(page(measured))
     if not only:
         write_atomic(DOCS / "speed.json", (json.dumps(measured, indent=1) + "\n").encode())

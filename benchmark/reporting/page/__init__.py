@@ -1,7 +1,7 @@
 """The parts of the report that run in the browser: the data, and the scripts."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,35 @@ import numpy as np
 from benchmark.reporting.comparison import Comparison, ranked
 from benchmark.reporting.results import Results
 
-SCRIPTS = ("stats.js", "who_wins.js", "planner.js")
+SCRIPTS = ("page.js", "stats.js", "who_wins.js", "planner.js", "explorer.js", "net.js")
 
 
 def scripts() -> str:
     """Return the page's JavaScript."""
-    return "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in SCRIPTS)
+    return "\n".join(map(_read, SCRIPTS))
 
 
-def data(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Return what the scripts need: which predictions are correct, of every net."""
+def styles() -> str:
+    """Return the page's CSS."""
+    return _read("page.css")
+
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+def data(
+    comparisons: Sequence[Comparison], seconds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Return what the scripts need: which predictions are correct, of every net.
+
+    seconds: how long a training run takes, by row, if it is known.
+    """
     families = [comparison.results for comparison in comparisons]
-    shown = [family(results) for results in families if is_shown(results)]
     return {
         "margin": families[0].margin,
-        "families": shown,
+        "families": [family(r, seconds or {}) for r in families if is_shown(r)],
         "hasSeveralRecipes": len(families) > 1,
-        "isComplete": len(shown) == len(families),
     }
 
 
@@ -41,16 +53,17 @@ def is_shown(results: Results) -> bool:
     return len(results.names) > 1 and 1 < results.n_seeds == results.max_seeds
 
 
-def family(results: Results) -> dict[str, Any]:
+def family(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
     """Return a family for the scripts: its nets, in the order of the ranking.
 
     correct: one bit per seed and image, or per image in folds, fold by fold. Each seed or
-    fold starts with a new byte.
+    fold starts with a new byte. seconds: of one training run, or null.
     """
     folds = results.folds if results.n_folds else None
     names = ranked(results) if results.n_folds else results.by_accuracy
     return {
         "title": results.title,
+        "heading": results.heading,
         "folds": bool(results.n_folds),
         "parts": results.n_folds or results.n_seeds,
         "sizes": (
@@ -66,6 +79,7 @@ def family(results: Results) -> dict[str, Any]:
                     if folds is None
                     else [results.correct[name][folds == k] for k in range(results.n_folds)]
                 ),
+                "seconds": seconds.get(results.rows[name].name),
             }
             for name in names
         ],

@@ -60,6 +60,13 @@ function seedsToFind(difference, v, alpha) {
   return low * step;
 }
 
+/** Say how long something takes, such as 3 hours. */
+function formatDuration(seconds) {
+  const [size, unit] = seconds < 5400 ? [60, "minute"] : [3600, "hour"];
+  const n = Math.max(1, Math.round(seconds / size));
+  return `${n.toLocaleString("en")} ${unit}${n === 1 ? "" : "s"}`;
+}
+
 /** A number from a field; null, with a message in the field, if it is not allowed. */
 function numberIn(field) {
   return field.value !== "" && field.checkValidity() ? Number(field.value) : null;
@@ -72,6 +79,7 @@ function planner(family) {
   if (!pairs.length) return [];
   const nImages = pairs[0].estimate.variance.nImages;
   const orMore = family.folds ? " or more" : "";
+  const secondsOf = (name) => nets.find((net) => net.name === name).seconds;
 
   const choose = (selected) => {
     const list = element("select", {}, ...nets.map((net) => element("option", {}, net.name)));
@@ -113,9 +121,14 @@ function planner(family) {
     const v = withImages(pair.estimate.variance, n);
     const alpha = ALPHA / m;
     const needed = seedsToFind(difference / 100, v, alpha);
+    // For one seed of both nets; null if it was not measured.
+    const seconds = secondsOf(one.value) && secondsOf(other.value)
+      ? secondsOf(one.value) + secondsOf(other.value)
+      : null;
     status.textContent = needed === null
       ? `No number of seeds finds it in 80% of cases: ${n.toLocaleString("en")} images are too few.`
-      : `Each net needs ${needed.toLocaleString("en")} seeds${orMore} to find it in 80% of cases.`;
+      : `Each net needs ${needed.toLocaleString("en")} seeds${orMore} to find it in 80% of cases` +
+        (seconds ? `: about ${formatDuration(needed * seconds)} of training for both, on one core.` : ".");
     const shown = family.folds ? [1, 2, 4, 8].map((k) => k * family.parts) : SHOWN_SEEDS;
     for (const seeds of shown) {
       const chance = chanceToDiffer(difference / 100, withSeeds(v, seeds), alpha);
@@ -128,13 +141,14 @@ function planner(family) {
           element("span", {}, `${seeds} seeds`),
           element("span", { class: "track" }, bar),
           element("span", {}, `${Math.round(100 * chance)}%`),
+          element("span", { class: "quiet" }, seconds ? formatDuration(seeds * seconds) : ""),
         ),
       );
     }
   }
   form.addEventListener("input", update);
   update();
-  const title = DATA.hasSeveralRecipes ? [element("h3", {}, `With the ${family.title} recipe`)] : [];
+  const title = DATA.hasSeveralRecipes ? [element("h3", {}, family.heading)] : [];
   return [...title, form, status, chances];
 }
 

@@ -1,30 +1,5 @@
 // "Who wins?": the ranking, with the seeds or folds that the reader chooses.
 
-const DATA = JSON.parse(document.getElementById("data").textContent);
-
-/** Unpack the bits of a net: one list of 0 and 1 per seed or fold. */
-function unpack(text, sizes) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  let start = 0;
-  return sizes.map((size) => {
-    const offset = start;
-    start += Math.ceil(size / 8);
-    return Array.from({ length: size }, (_, i) => (bytes[offset + (i >> 3)] >> (7 - (i & 7))) & 1);
-  });
-}
-
-for (const family of DATA.families) {
-  for (const net of family.nets) net.correct = unpack(net.correct, family.sizes);
-}
-
-/** Create an element with attributes and children. */
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
 /** Say in one sentence what the chosen runs show. */
 function sentence(family, { nets, pairs }, parts, atRandom) {
   const [first, second] = nets;
@@ -74,7 +49,7 @@ function winners(family, what) {
 /** Draw a net's row: its name, its runs on a scale, its accuracy, its verdict. */
 function row(net, pairs, scale) {
   const verdict = comparedWithBaseline(net.name, pairs);
-  const word = net.name === BASELINE ? BASELINE : (verdict?.word ?? WORDS.unknown);
+  const word = net.name === BASELINE ? BASELINE : (verdict?.word ?? "no verdict");
   const place = (share) => `${(100 * (share - scale.low)) / (scale.high - scale.low)}%`;
   const track = element("span", { class: "track", "aria-hidden": "true" });
   if (net.low !== undefined) {
@@ -150,12 +125,11 @@ function whoWins(family) {
   const key = element(
     "p",
     { class: "quiet" },
-    `Each | is a run, the dot is the mean, and the bar is its 95% interval. The scale is from ${formatPercent(scale.low)} to ${formatPercent(scale.high)}. ${winners(family, what)}`,
+    `The scale is from ${formatPercent(scale.low)} to ${formatPercent(scale.high)}. ${winners(family, what)}`,
   );
-  const title = DATA.hasSeveralRecipes ? [element("h3", {}, `With the ${family.title} recipe`)] : [];
-  return [...title, choice, status, list, key];
+  return [choice, status, list, key];
 }
 
-document.getElementById("who-wins").replaceChildren(...DATA.families.flatMap(whoWins));
-// The picture has all recipes; the page leaves out those with unequal numbers of runs.
-document.getElementById("ranking-picture").hidden = DATA.isComplete;
+for (const family of DATA.families) {
+  partFor(family, "who-wins").replaceChildren(...whoWins(family));
+}

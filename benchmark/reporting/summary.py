@@ -1,0 +1,48 @@
+"""What came out, in one or two sentences per recipe: the beginning of the report."""
+
+from collections.abc import Mapping
+
+from benchmark.reporting.comparison import Comparison, ranked
+from benchmark.reporting.costs import Cost
+from benchmark.reporting.results import BASELINE
+from benchmark.stats.verdicts import BETTER, SAME, UNKNOWN, format_percent, format_points
+
+MAX_NAMES = 5
+
+
+def summary(comparison: Comparison, costs: Mapping[str, Cost]) -> str:
+    """Say which net comes first, what that is worth, and which to choose among ties."""
+    results = comparison.results
+    names = ranked(comparison.results) if comparison.pairs else results.by_accuracy
+    best = names[0]
+    accuracy = format_percent(results.metrics[best]["val_accuracy"])
+    first = f"{best} comes first: it is right for {accuracy} of the images."
+    if not comparison.pairs:
+        return f"{first} But these runs cannot say whether it is really better."
+    tied = comparison.tied_with(best)
+    if not tied:
+        return f"{first} {_lead(comparison, best)}It is better than every other net."
+    small = min([best, *tied], key=lambda name: costs[name].parameters)
+    choice = f" The smallest of these is {small}." if small != best else ""
+    if len(tied) == len(names) - 1:
+        return f"{first} But any other net could be as good.{choice}"
+    shown = tied if len(tied) <= MAX_NAMES else [f"{len(tied)} others"]
+    return f"{first} {_lead(comparison, best)}But {listed(shown)} could be as good.{choice}"
+
+
+def _lead(comparison: Comparison, best: str) -> str:
+    """Compare the best net with the baseline."""
+    verdict = comparison.vs_baseline.get(best)
+    if not verdict:
+        return ""
+    return {
+        BETTER: f"That is {format_points(verdict.estimate.mean)} points more than the "
+        f"{BASELINE}. ",
+        SAME: f"That is the same as the {BASELINE}. ",
+        UNKNOWN: f"We cannot tell whether it is better than the {BASELINE}. ",
+    }.get(verdict.word, "")
+
+
+def listed(names: list[str]) -> str:
+    """Join names as in a sentence: a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
