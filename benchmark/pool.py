@@ -5,6 +5,7 @@ This module does not import torch, so that a stage whose cells are finished star
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.params import Params
+from benchmark.reporting import dvc_lock
 from benchmark.running import finished, workers
 from benchmark.running.errors import UserError, explained
 from benchmark.running.finished import CellResult
@@ -35,7 +37,20 @@ def train_rows(loaded: Params, *names: str) -> list[CellResult]:
         from benchmark.check import check_rows
 
         check_rows(loaded, *names)
+        if "DVC_STAGE" in os.environ:
+            say_if_only_models_are_missing(*names)
     return train(cells)
+
+
+def say_if_only_models_are_missing(*names: str) -> None:
+    """Say how not to train rows whose results are in git, as in a fresh clone."""
+    for name in filter(dvc_lock.is_up_to_date, names):
+        print(
+            f"note: {name} trains only because its models are missing here; its results "
+            "are up to date. To train only what a change affects, interrupt this, and run "
+            "the same command with --allow-missing",
+            file=sys.stderr,
+        )
 
 
 def train(cells: Sequence[Cell]) -> list[CellResult]:

@@ -150,3 +150,19 @@ def test_the_exported_baseline_is_an_artifact(clone):
         [artifacts] = repo.artifacts.read().values()
     assert artifacts["baseline"].path == "data/baseline.pt"
     assert "docs/model_card.md" in artifacts["baseline"].desc
+
+
+def test_in_a_clone_a_row_says_if_it_trains_only_for_its_models(clone):
+    note = "note: {} trains only because its models are missing here"
+    deeper = ["dvc", "exp", "run", "-S", "model.n_blocks=3"]
+    run("dvc", "repro", "filter", cwd=clone)
+    printed = run(*deeper, "train@baseline", cwd=clone)
+    assert note.format("baseline") in printed and "with --allow-missing" in printed
+    run("git", "checkout", "-q", ".", cwd=clone)
+    printed = run(*deeper, "--allow-missing", cwd=clone)
+    trained = {each for each in ran(printed) if each.startswith("train")}
+    assert trained == {"train@res_deep"} and "note:" not in printed
+    run("git", "checkout", "-q", "params.yaml", cwd=clone)
+    edit(clone / "benchmark/training/step.py", "in_bf16 =", "in_bf16 = 2 *")
+    printed = run("dvc", "repro", "--single-item", "train@baseline", cwd=clone)
+    assert ran(printed) == {"train@baseline"} and "note:" not in printed

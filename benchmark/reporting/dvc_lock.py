@@ -1,6 +1,9 @@
-"""Read the MD5s of the data from dvc.lock."""
+"""Read dvc.lock: the MD5s of the data, and whether a row must train at all."""
 
+import json
+from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 from benchmark import params
 from benchmark.running.errors import explained
@@ -11,17 +14,55 @@ STAGES = ("download", "filter")
 
 def md5s() -> dict[str, str]:
     """Return the MD5 of each data file. Raises UserError if dvc.lock is damaged."""
-    if not LOCK.exists():
-        return {}
-    with explained(
+    with _explained():
+        return {
+            out["path"]: out["md5"]
+            for name in STAGES
+            for out in _stages().get(name, {}).get("outs", [])
+        }
+
+
+def is_up_to_date(row: str) -> bool:
+    """Return whether the params, code and images of the row's training are those of
+    dvc.lock. Then it only trains because its models are missing.
+    """
+    with _explained():
+        stage = _stages().get(f"train@{row}")
+        if stage is None:
+            return False
+        values = params.read_yaml(params.PARAMS)
+        return all(
+            _value(values, key) == value
+            for key, value in stage["params"][params.PARAMS.name].items()
+        ) and all(_md5(Path(dep["path"])) == dep["md5"] for dep in stage["deps"])
+
+
+def _explained() -> Any:
+    return explained(
         f"{LOCK}: not a DVC lock file; restore it with git",
         AttributeError,
         KeyError,
         TypeError,
-    ):
-        stages = (params.read_yaml(LOCK) or {}).get("stages", {})
-        return {
-            out["path"]: out["md5"]
-            for name in STAGES
-            for out in stages.get(name, {}).get("outs", [])
-        }
+    )
+
+
+def _stages() -> dict[str, Any]:
+    return dict((params.read_yaml(LOCK) or {}).get("stages", {})) if LOCK.exists() else {}
+
+
+def _value(values: Any, key: str) -> Any:
+    """Return the value at a key such as rows.res; None if there is none."""
+    for step in key.split("."):
+        values = values.get(step) if isinstance(values, dict) else None
+    return values
+
+
+def _md5(path: Path) -> str:
+    """Return the MD5 that DVC gives a file, or a folder of code; "" if it is missing."""
+    if path.is_file():
+        return md5(path.read_bytes()).hexdigest()
+    files = [
+        {"md5": md5(file.read_bytes()).hexdigest(), "relpath": file.name}
+        for file in sorted(path.glob("*.py"))
+    ]
+    return md5(json.dumps(files).encode()).hexdigest() + ".dir"
