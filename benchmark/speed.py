@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from statistics import median
 
 import torch
 
@@ -13,8 +14,8 @@ from benchmark.training.environment import choose_device, describe
 from benchmark.training.plan import Cell
 from benchmark.training.step import make_step
 
-# How long to measure.
-SECONDS = 0.15
+# How long to measure, and at least how many steps.
+SECONDS, MIN_STEPS = 0.15, 5
 # Not the seed of any cell.
 SEED = 1 << 31
 # A forward pass takes about a third of a training step.
@@ -64,10 +65,12 @@ def seconds_of(cell: Cell) -> float:
     images = images.to(memory_format=torch.channels_last)
     labels = torch.zeros(size, dtype=torch.int64, device=device)
     step(images, labels).item()  # the first step takes longer
-    start, n_steps = time.monotonic(), 0
-    while n_steps < 2 or time.monotonic() - start < SECONDS:
+    seconds: list[float] = []
+    while len(seconds) < MIN_STEPS or sum(seconds) < SECONDS:
+        start = time.monotonic()
         step(images, labels).item()
-        n_steps += 1
-    per_step = (time.monotonic() - start) / n_steps
+        seconds.append(time.monotonic() - start)
+    # The median, because something else may start at the same time.
+    per_step = median(seconds)
     scored = n_train + n_test * (1 + min(SCORED_EPOCHS, training.epochs))
     return per_step * (steps + scored / size / PASSES_PER_STEP)

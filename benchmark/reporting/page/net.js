@@ -189,7 +189,7 @@ function tryNet(net, layers) {
     if (what) status.textContent = `${what}: the net says ${net.classNames[best]}.`;
     look();
   }
-  const formatScore = (x) => `${x < 0 ? "−" : ""}${Math.abs(x).toFixed(2)}`;
+  const formatScore = (x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
   function markCursor() {
     const context = drawing.getContext("2d");
     context.fillStyle = "#ff00ff";
