@@ -22,7 +22,7 @@ LAYERS = ("conv1", "conv2", "fc1", "fc2")
 
 def main(real_images: bool = False) -> None:
     torch.set_num_threads(1)
-    shown = example(params.load().data, real_images)
+    shown = example(params.load(), real_images)
     folder = REAL if real_images else GENERATED
     for name, figure in figures(shown).items():
         stage.write(folder / f"{name}.png", png(figure))

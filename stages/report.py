@@ -15,7 +15,7 @@ from benchmark import params
 from benchmark.reporting import dvc_lock, page
 from benchmark.reporting.comparison import compare, ranked, warning
 from benchmark.reporting.costs import Cost, by_cost, cost_of, front, training_seconds
-from benchmark.reporting.details import MAX_LISTED, PairedCount, details_of
+from benchmark.reporting.details import HEIGHT, MAX_LISTED, WIDTH, PairedCount, details_of
 from benchmark.reporting.example_net import example
 from benchmark.reporting.page.net import N_READY, net
 from benchmark.reporting.real_images import load_real_images
@@ -51,7 +51,7 @@ def render_report(loaded: params.Params, target: Path) -> str:
         {name: details_of(name, results, n_classes) for name in results.names}
         for results in families
     ]
-    shown = example(loaded.data, real_images=target == REAL)
+    shown = example(loaded, real_images=target == REAL)
     hard_images = hardest(families[0], MAX_HARDEST) if target == REAL else []
     hard = [image.index for image in hard_images]
     of_nets = [i for f in details for d in f.values() for i in d.only_wrong[:MAX_SHOWN]]
@@ -60,10 +60,8 @@ def render_report(loaded: params.Params, target: Path) -> str:
         TEMPLATES / "report.html",
         families=families,
         comparisons=comparisons,
-        summaries=[
-            (comparison.results.heading, summary(comparison, cost))
-            for comparison, cost in zip(comparisons, costs, strict=True)
-        ],
+        titles=page.titles(families),
+        summaries=list(map(summary, comparisons, costs)),
         warnings=list(map(warning, families)),
         scales=list(map(ranking_scale, families)),
         fronts=list(map(front, families, costs)),
@@ -82,6 +80,7 @@ def render_report(loaded: params.Params, target: Path) -> str:
         params=to_yaml(loaded),
         environments=environments(families),
         md5s=dvc_lock.md5s(),
+        loss_size=(WIDTH, HEIGHT),
         max_listed=MAX_LISTED,
         max_shown=MAX_SHOWN,
         ranked=ranked,
@@ -101,7 +100,7 @@ def paired(first: str, second: str, count: PairedCount) -> str:
     return (
         f"Of {count.answers:,} answers, {first} is right and {second} wrong in "
         f"{count.only_first:,}, and {second} right and {first} wrong in "
-        f"{count.only_second:,}. The comparison rests on these."
+        f"{count.only_second:,}."
     )
 
 

@@ -24,7 +24,8 @@ from benchmark.reporting.page.net import pack as pack_tensor
 from benchmark.reporting.results import read_families
 from benchmark.stats.planning import chance_to_differ, seeds_to_find
 from benchmark.stats.verdicts import format_percent
-from tests.conftest import ROOT
+from stages import report
+from tests.conftest import FEW, ROOT, SMALL_ROWS, edit_params, keep_rows
 from tests.test_compare import in_folds, results_of, with_fewer_seeds
 
 CHROMIUM = next(
@@ -449,6 +450,10 @@ def test_what_is_chosen_can_be_linked(tab, families):
     assert address.endswith(
         "#annealed.open=depth&annealed.with=res&annealed.tied=res&annealed.sort=-parameters"
     )
+    tab.get_by_role("link", name="Pairs").click()
+    explorer.get_by_role("button", name="parameters").click()
+    explorer.get_by_role("button", name="parameters").click()
+    assert tab.url == address  # a link to a section does not lose what is chosen
     count = explorer.locator("[data-net=depth] .count").inner_text()
     expected = paired_count(*(families[1].predictions[name] for name in ("depth", "res")))
     assert f"depth is right and res wrong in {expected.only_first:,}" in count
@@ -474,6 +479,8 @@ def test_everything_is_printed(tab):
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert len(names_in(explorer)) == 11
     assert all(each.is_visible() for each in explorer.locator(".parts").all())
+    assert tab.locator("details:not([open])").count() == 0
+    assert tab.url == f"{REPORT.as_uri()}#annealed.tied=res"
     assert not tab.locator("nav").is_visible()
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
     assert len(names_in(explorer)) < 11
@@ -682,3 +689,93 @@ def test_axe_finds_nothing(browser, width, scheme):
         summary.click()
     violations = Axe().run(tab).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
+
+
+# Other tables than the committed ones --------------------------------------------------
+
+
+def cut_folds(folder, row, n):
+    """Remove all seeds of the row but the first n: it then covers n folds."""
+    path = folder / f"results/{row}/predictions.csv"
+    table = pd.read_csv(path)
+    kept = table[table["fold"] < n] if "fold" in table else table
+    late = [c for c in table.filter(like="seed_") if int(c.removeprefix("seed_")) >= n]
+    kept.drop(columns=late).to_csv(path, index=False)
+    seeds = folder / f"results/{row}/seeds.csv"
+    seeds.write_text("".join(seeds.read_text().splitlines(keepends=True)[: n + 1]))
+
+
+def only_baseline(folder):
+    keep_rows(folder / "params.yaml", "rows", ["baseline"])
+
+
+def one_seed(folder):
+    for row in FEW:
+        cut_folds(folder, row, 1)
+
+
+def no_baseline_in_folds(folder):
+    keep_rows(folder / "params.yaml", "rows", [n for n in SMALL_ROWS if n != BASE_IN_FOLDS])
+
+
+def odd_recipe(folder):
+    path = folder / "params.yaml"
+    text = path.read_text("utf-8")
+    odd = "'a\"b.c&d=e </script>'"
+    text = re.sub(r"^annealed:", f"{odd}:", text, flags=re.MULTILINE)
+    path.write_text(re.sub(r"recipe: annealed", f"recipe: {odd}", text), "utf-8")
+
+
+def two_splits_of_a_recipe(folder):
+    entry = {"net": "baseline", "recipe": "annealed", "sized_by": "data.classes"}
+    edit_params(folder, {"rows.official_annealed": entry | {"split": "official"}})
+    for kind in ("results", "metrics"):
+        made = folder / kind
+        suffix = ".json" if kind == "metrics" else ""
+        copy = shutil.copytree if kind == "results" else shutil.copy
+        copy(made / f"baseline{suffix}", made / f"official_annealed{suffix}")
+
+
+BASE_IN_FOLDS = "baseline_annealed"
+TABLES = {
+    "as it is": lambda folder: None,
+    "one net": only_baseline,
+    "one seed": one_seed,
+    "no baseline": no_baseline_in_folds,
+    "baseline misses a fold": lambda folder: cut_folds(folder, BASE_IN_FOLDS, 3),
+    "a net misses a fold": lambda folder: cut_folds(folder, "depth_annealed", 3),
+    "an odd recipe": odd_recipe,
+    "two splits": two_splits_of_a_recipe,
+}
+
+
+@BROWSER
+@pytest.mark.slow
+@pytest.mark.parametrize("change", TABLES.values(), ids=TABLES)
+def test_every_table_gives_a_page_that_works(scratch, browser, monkeypatch, change):
+    change(scratch)
+    monkeypatch.chdir(scratch)
+    page_file = scratch / "page.html"
+    page_file.write_text(report.render_report(params.load(), report.COMMITTED), "utf-8")
+    said = []
+    tab = browser.new_context(offline=True).new_page()
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(page_file.as_uri())
+    families = read_families(params.load())
+    for number, results in enumerate(families):
+        explorer = tab.locator(".explorer").nth(number)
+        assert set(names_in(explorer)) == set(results.names)
+        assert tab.locator(".who-wins").nth(number).locator("li").count() == len(
+            results.names
+        )
+        name = explorer.get_by_role("button", name=results.names[0], exact=True)
+        explorer.get_by_role("button", name="parameters").click()
+        name.click()
+    order = [names_in(each) for each in tab.locator(".explorer").all()]
+    tab.reload()
+    assert [names_in(each) for each in tab.locator(".explorer").all()] == order
+    opened = tab.locator(".explorer details[open]").count()
+    assert opened == len(families)
+    assert tab.locator("#net canvas").count() > 0
+    assert said == []

@@ -47,7 +47,7 @@ def by_cost(costs: Mapping[str, Cost]) -> list[str]:
 
 
 def front(results: Results, costs: Mapping[str, Cost]) -> list[str]:
-    """Return the nets that are more accurate than all cheaper ones, cheapest first."""
+    """Return the nets that are more accurate than all that cost no more, cheapest first."""
     accuracy = {name: row["val_accuracy"] for name, row in results.metrics.items()}
     found: list[str] = []
     for name in sorted(costs, key=lambda n: (costs[n].multiply_adds, -accuracy[n])):
@@ -59,7 +59,8 @@ def front(results: Results, costs: Mapping[str, Cost]) -> list[str]:
 def training_seconds(loaded: Params) -> dict[str, float]:
     """Return by row about how long a training run takes on one core.
 
-    Only for rows whose net was measured as it is now, and that train on CIFAR-10 in fp32.
+    Only for rows that train on CIFAR-10 in fp32, and whose net had the same settings when
+    it was measured.
     """
     if loaded.data.source != "cifar10" or not SPEED.exists():
         return {}

@@ -37,9 +37,9 @@ class LossCurves:
 
 @dataclass(frozen=True)
 class Details:
-    """curves: None if no loss is known. shares: true classes × predicted classes, each row
-    sums to 1. count: against the baseline. only_wrong: the numbers of the images that most
-    of its seeds get wrong, and most of the baseline's get right.
+    """curves: None if all losses are the same. shares: true classes × predicted classes;
+    each row sums to 1. count: against the baseline. only_wrong: the numbers of the images
+    that most of its seeds get wrong, and most of the baseline's get right.
     """
 
     curves: LossCurves | None
@@ -54,14 +54,22 @@ def details_of(name: str, results: Results, n_classes: int) -> Details:
     counts = confusion_counts(predictions, seeds, n_classes)
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     curves = loss_curves(name, results)
-    if name == BASELINE:
+    baseline = results.predictions.get(BASELINE)
+    if name == BASELINE or baseline is None:
         return Details(curves, shares, None, [])
-    # A net that does not cover all folds has fewer images.
-    images, baseline = predictions["example"], results.predictions[BASELINE]
-    alike = baseline[baseline["example"].isin(images)].reset_index(drop=True)
-    return Details(
-        curves, shares, paired_count(predictions, alike), only_wrong(predictions, alike)
+    pair = in_common(predictions, baseline)
+    return Details(curves, shares, paired_count(*pair), only_wrong(*pair))
+
+
+def in_common(
+    first: pd.DataFrame, second: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the predictions for the images that both have; a net can miss some folds."""
+    one, other = (
+        mine[mine["example"].isin(theirs["example"])].reset_index(drop=True)
+        for mine, theirs in ((first, second), (second, first))
     )
+    return one, other
 
 
 def paired_count(first: pd.DataFrame, second: pd.DataFrame) -> PairedCount:

@@ -16,8 +16,9 @@ from torch.nn.functional import cross_entropy
 from benchmark.classes import SYNTHETIC_CLASSES
 from benchmark.data import dataset
 from benchmark.data.scenes import scene
-from benchmark.params import Data
+from benchmark.params import Params, Setting, row_of
 from benchmark.reporting.real_images import load_real_images
+from benchmark.running import errors
 from benchmark.training import recipe, state_dict
 from benchmark.training.loop import shuffled_batches, train
 from benchmark.training.step import make_step
@@ -48,27 +49,37 @@ class Example:
         return dataset.normalize(images, self.mean, self.std)
 
 
-def example(data: Data, real_images: bool) -> Example:
+def example(loaded: Params, real_images: bool) -> Example:
     """Return the net to show. real_images: the benchmark's own, with CIFAR-10 images.
 
-    Raises UserError if those images are not those of the results.
+    Raises UserError if those images are not those of the results, or if the net raises.
     """
-    if not real_images:
-        return trained(tuple(data.mean), tuple(data.std))
+    row, data = row_of(loaded, BASELINE), loaded.data
+    settings = tuple(sorted(row.settings.items()))
+    with errors.blame_architecture(BASELINE):
+        if not real_images:
+            return trained(row.net, settings, tuple(data.mean), tuple(data.std))
     images, labels, names = load_real_images()
-    model = recipe.build_model(recipe.load_architecture(BASELINE), len(names), {})
+    model = recipe.build_model(
+        recipe.load_architecture(row.net), len(names), dict(settings)
+    )
     state_dict.load(model, MODEL.read_bytes(), MODEL)
     return Example("real", model.eval(), images, labels, names, data.mean, data.std)
 
 
 @cache
-def trained(mean: tuple[float, ...], std: tuple[float, ...]) -> Example:
+def trained(
+    net: str,
+    settings: tuple[tuple[str, Setting], ...],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Example:
     """Train the baseline on generated images. Takes seconds, so once per process."""
     torch.set_num_threads(1)
     images, labels = generate_images(N_IMAGES, SEED)
     torch.manual_seed(SEED)
-    architecture = recipe.load_architecture(BASELINE)
-    model = recipe.build_model(architecture, len(SYNTHETIC_CLASSES), {})
+    architecture = recipe.load_architecture(net)
+    model = recipe.build_model(architecture, len(SYNTHETIC_CLASSES), dict(settings))
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, fused=True)
     shown = Example(
         "generated", model, images, labels, SYNTHETIC_CLASSES, list(mean), list(std)

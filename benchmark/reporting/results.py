@@ -51,12 +51,6 @@ class Results:
         return "chapter" if self.recipe == CHAPTER else self.recipe
 
     @property
-    def heading(self) -> str:
-        """The recipe, as a heading: With the chapter's recipe."""
-        recipe = "chapter's" if self.recipe == CHAPTER else self.recipe
-        return f"With the {recipe} recipe"
-
-    @property
     def names(self) -> list[str]:
         return list(self.metrics)
 

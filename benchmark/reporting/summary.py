@@ -16,16 +16,19 @@ def summary(comparison: Comparison, costs: Mapping[str, Cost]) -> str:
     names = ranked(comparison.results) if comparison.pairs else results.by_accuracy
     best = names[0]
     accuracy = format_percent(results.metrics[best]["val_accuracy"])
-    first = f"{best} comes first: it is right for {accuracy} of the images."
+    of_these = "" if len(names) == len(results.names) else "of the nets with enough runs, "
+    first = f"{of_these}{best} comes first: it is right for {accuracy} of the images."
     if not comparison.pairs:
         return f"{first} But these runs cannot say whether it is really better."
     tied = comparison.tied_with(best)
     if not tied:
-        return f"{first} {_lead(comparison, best)}It is better than every other net."
+        others = "each of the others" if of_these else "every other net"
+        return f"{first} {_lead(comparison, best)}It is better than {others}."
     small = min([best, *tied], key=lambda name: costs[name].parameters)
     choice = f" The smallest of these is {small}." if small != best else ""
     if len(tied) == len(names) - 1:
-        return f"{first} But any other net could be as good.{choice}"
+        others = "each of the others" if of_these else "any other net"
+        return f"{first} But {others} could be as good.{choice}"
     shown = tied if len(tied) <= MAX_NAMES else [f"{len(tied)} others"]
     return f"{first} {_lead(comparison, best)}But {listed(shown)} could be as good.{choice}"
 

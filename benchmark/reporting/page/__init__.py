@@ -1,21 +1,48 @@
 """The parts of the report that run in the browser: the data, and the scripts."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.reporting.comparison import Comparison, ranked
-from benchmark.reporting.results import Results
+from benchmark.reporting.results import CHAPTER, Results
 
+# In this order: later ones use the functions of earlier ones.
 SCRIPTS = ("page.js", "stats.js", "who_wins.js", "planner.js", "explorer.js", "net.js")
 
 
-def scripts() -> str:
-    """Return the page's JavaScript."""
-    return "\n".join(map(_read, SCRIPTS))
+@dataclass(frozen=True)
+class Title:
+    """key: a short name for the address and the scripts, different for each family."""
+
+    key: str
+    heading: str
+
+
+def titles(families: Sequence[Results]) -> list[Title]:
+    """Return the titles of the families, which can share a recipe, but not its split."""
+    found: list[Title] = []
+    recipes = [results.recipe for results in families]
+    for results in families:
+        whose = "chapter's" if results.recipe == CHAPTER else results.recipe
+        heading = f"With the {whose} recipe"
+        if recipes.count(results.recipe) > 1:
+            heading += ", in folds" if results.n_folds else ", on the official test images"
+        key = re.sub(r"\W+", "-", results.title)
+        while key in (title.key for title in found):
+            key += "-2"
+        found.append(Title(key, heading))
+    return found
+
+
+def scripts() -> list[str]:
+    """Return the page's scripts."""
+    return list(map(_read, SCRIPTS))
 
 
 def styles() -> str:
@@ -37,7 +64,11 @@ def data(
     families = [comparison.results for comparison in comparisons]
     return {
         "margin": families[0].margin,
-        "families": [family(r, seconds or {}) for r in families if is_shown(r)],
+        "families": [
+            {"key": title.key, "heading": title.heading, **family(results, seconds or {})}
+            for results, title in zip(families, titles(families), strict=True)
+            if is_shown(results)
+        ],
         "hasSeveralRecipes": len(families) > 1,
     }
 
@@ -49,7 +80,8 @@ def is_shown(results: Results) -> bool:
     would leave runs out, and could contradict the tables.
     """
     if results.n_folds:
-        return len(results.comparable) > 1 and results.max_seeds == results.n_folds
+        is_complete = not results.incomplete and results.max_seeds == results.n_folds
+        return is_complete and len(results.names) > 1
     return len(results.names) > 1 and 1 < results.n_seeds == results.max_seeds
 
 
@@ -62,8 +94,6 @@ def family(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
     folds = results.folds if results.n_folds else None
     names = ranked(results) if results.n_folds else results.by_accuracy
     return {
-        "title": results.title,
-        "heading": results.heading,
         "folds": bool(results.n_folds),
         "parts": results.n_folds or results.n_seeds,
         "sizes": (

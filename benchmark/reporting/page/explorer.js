@@ -5,13 +5,19 @@
 const stateInAddress = () =>
   new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 
+// Links to sections replace the address, but not what is chosen.
+let chosen = stateInAddress();
+
 /** Keep a choice in the address; remove it if it is empty. */
 function keepInAddress(key, value) {
-  const state = stateInAddress();
-  if (value) state.set(key, value);
-  else state.delete(key);
-  const kept = decodeURIComponent(state.toString());
-  history.replaceState(null, "", kept ? `#${kept}` : location.pathname + location.search);
+  if (value) chosen.set(key, value);
+  else chosen.delete(key);
+  const kept = chosen.toString().replaceAll("%2C", ",");
+  try {
+    history.replaceState(null, "", kept ? `#${kept}` : location.pathname + location.search);
+  } catch {
+    // Some previews forbid it; the page works without.
+  }
 }
 
 /** Count how often only one of two nets is right, for the same seeds and images. */
@@ -32,18 +38,16 @@ function pairedCount(one, other) {
 function formatCount(one, other) {
   const { onlyOne, onlyOther, answers } = pairedCount(one, other);
   const [total, first, second] = [answers, onlyOne, onlyOther].map((n) => n.toLocaleString("en"));
-  return `Of ${total} answers, ${one.name} is right and ${other.name} wrong in ${first}, and ${other.name} right and ${one.name} wrong in ${second}. The comparison rests on these.`;
+  return `Of ${total} answers, ${one.name} is right and ${other.name} wrong in ${first}, and ${other.name} right and ${one.name} wrong in ${second}.`;
 }
 
 /** Make the table of one recipe sortable, and add its form. */
 function explorer(root) {
-  const recipe = root.dataset.recipe;
   const table = root.querySelector("table");
   const nets = [...table.tBodies];
-  const names = nets.map((net) => net.dataset.net);
   const headers = [...table.tHead.rows[0].cells];
-  const family = DATA.families.find((each) => each.title === recipe);
-  const key = (name) => `${recipe}.${name}`;
+  const family = DATA.families.find((each) => each.key === root.dataset.family);
+  const key = (name) => `${root.dataset.family}.${name}`;
 
   const valueIn = (net, column) => net.rows[0].cells[column].dataset.value;
   function sort(column, descending) {
@@ -74,16 +78,20 @@ function explorer(root) {
 
   const choice = (first, options) =>
     element("select", {}, element("option", { value: "" }, first), ...options.map((name) => element("option", {}, name)));
-  const tied = choice("all nets", names);
-  const other = choice("baseline", names.filter((name) => name !== BASELINE));
+  const judged = nets.filter((net) => net.dataset.tied !== undefined);
+  const tied = choice("all nets", judged.map((net) => net.dataset.net));
+  // The counts in the page are for the baseline, if there is one.
+  const comparable = family ? family.nets.map((net) => net.name) : [];
+  const usual = comparable.includes(BASELINE) ? BASELINE : comparable[0];
+  const other = choice(usual, comparable.filter((name) => name !== usual));
   const form = element("fieldset", {}, element("legend", {}, "Show"));
-  form.append(element("label", {}, "nets that could be as good as", tied));
+  if (judged.length) form.append(element("label", {}, "nets that could be as good as", tied));
   if (family) form.append(element("label", {}, "and compare each opened net with", other));
   const status = element("p", { role: "status", class: "quiet" });
 
   function filter() {
     for (const net of nets) {
-      const isTied = net.dataset.net === tied.value || net.dataset.tied.split(",").includes(tied.value);
+      const isTied = net.dataset.net === tied.value || net.dataset.tied?.split(",").includes(tied.value);
       net.hidden = tied.value !== "" && !isTied;
     }
     const shown = nets.filter((net) => !net.hidden).length;
@@ -92,11 +100,11 @@ function explorer(root) {
       : "";
   }
   function count() {
-    const second = family?.nets.find((net) => net.name === (other.value || BASELINE));
-    if (!second) return;
+    if (!family) return;
+    const second = family.nets.find((net) => net.name === (other.value || usual));
     for (const place of root.querySelectorAll(".count")) {
       const first = family.nets.find((net) => net.name === place.dataset.net);
-      place.textContent = first && first !== second ? formatCount(first, second) : "";
+      if (first) place.textContent = first === second ? "" : formatCount(first, second);
     }
   }
   tied.addEventListener("change", () => {
@@ -115,13 +123,14 @@ function explorer(root) {
     net.rows[0].cells[0].replaceChildren(button);
     details.addEventListener("toggle", () => {
       button.setAttribute("aria-expanded", details.open);
+      if (isPrinting) return;
       const open = nets.filter((each) => each.querySelector("details").open);
       keepInAddress(key("open"), open.map((each) => each.dataset.net).join(","));
     });
   }
   /** Restore what the address says. */
   function restore() {
-    const state = stateInAddress();
+    const state = chosen;
     const sorted = state.get(key("sort")) ?? "-test";
     const column = labels.indexOf(sorted.replace(/^-/, ""));
     sort(column < 0 ? 1 : column, sorted.startsWith("-") || column < 0);
@@ -134,10 +143,12 @@ function explorer(root) {
     filter();
     count();
   }
-  table.closest(".wide").before(form, status);
+  table.closest(".wide").before(...(form.children.length > 1 ? [form] : []), status);
   restore();
   addEventListener("hashchange", () => {
-    if (location.hash.includes("=")) restore();
+    if (!location.hash.includes("=")) return;
+    chosen = stateInAddress();
+    restore();
   });
   addEventListener("beforeprint", () => nets.forEach((net) => (net.hidden = false)));
   addEventListener("afterprint", filter);

@@ -229,6 +229,7 @@ function tryNet(net, layers) {
   }
 
   // Images to choose, and files.
+  const file = element("input", { type: "file", accept: "image/*" });
   const ready = element("div", { class: "ready", role: "group", "aria-label": "Images to try" });
   net.images.forEach(({ label, pixels: packed }, i) => {
     const small = canvas(SIDE, SIDE, { "aria-hidden": "true" });
@@ -237,19 +238,20 @@ function tryNet(net, layers) {
     const name = `Image ${i + 1}, ${net.classNames[label]}`;
     const button = element("button", { type: "button", "aria-label": name, title: name }, small);
     button.addEventListener("click", () => {
+      file.value = "";
       pixels = Float64Array.from(values);
       update(name);
     });
     ready.append(button);
   });
-  const file = element("input", { type: "file", accept: "image/*" });
   file.addEventListener("change", async () => {
-    if (!file.files.length) return;
+    const [given] = file.files;
+    if (!given) return;
     try {
-      pixels = Float64Array.from(await pixelsOf(file.files[0]));
-      update(file.files[0].name);
+      pixels = Float64Array.from(await pixelsOf(given));
+      update(given.name);
     } catch {
-      status.textContent = `${file.files[0].name} is not an image that this browser can open; choose a JPEG or PNG file.`;
+      status.textContent = `${given.name} is not an image that this browser can open; choose a JPEG or PNG file.`;
     }
   });
 
@@ -271,6 +273,7 @@ function tryNet(net, layers) {
     const before = colour.value;
     colour.value = "sky blue";
     paint(0, 0, SIDE);
+    file.value = "";
     colour.value = before;
     update("An empty sky");
   });
@@ -306,6 +309,7 @@ function tryNet(net, layers) {
       cursor.x = Math.min(SIDE - 1, Math.max(0, cursor.x + move[0]));
       cursor.y = Math.min(SIDE - 1, Math.max(0, cursor.y + move[1]));
       update();
+      status.textContent = `Row ${cursor.y}, column ${cursor.x}.`;
     } else {
       paint(cursor.x, cursor.y, Number(size.value));
       update("Your drawing");
@@ -357,9 +361,10 @@ function tryNet(net, layers) {
 
 if (DATA.net) {
   const layers = layersOf(DATA.net);
-  document.getElementById("net-here").replaceChildren(
-    ...(isSameNet(DATA.net, layers)
-      ? tryNet(DATA.net, layers)
-      : ["This page can only run the book's baseline, and architectures/baseline.py is another net."]),
-  );
+  const place = document.getElementById("net-here");
+  if (isSameNet(DATA.net, layers)) place.replaceChildren(...tryNet(DATA.net, layers));
+  else {
+    document.getElementById("net-kind").remove();
+    place.replaceChildren("This page can only run the book's baseline, and architectures/baseline.py is another net.");
+  }
 }

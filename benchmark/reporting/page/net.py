@@ -15,7 +15,8 @@ N_READY = 4
 
 
 def net(shown: Example, images: Sequence[int]) -> dict[str, Any] | None:
-    """Return the net for the scripts, or None if it has other layers than the book's.
+    """Return the net for the scripts, or None if the page cannot show it: if it has
+    other layers than the book's, or learned nothing.
 
     images: the images to show, of those of the example. The page computes their scores,
     and compares them with torch's, before it shows the net.
@@ -28,6 +29,8 @@ def net(shown: Example, images: Sequence[int]) -> dict[str, Any] | None:
     chosen = shown.images[list(images)]
     with torch.no_grad():
         scores = shown.model(shown.normalized(chosen))
+    if not all(torch.isfinite(tensor).all() for tensor in (scores, *weights.values())):
+        return None
     return {
         "kind": shown.kind,
         "classNames": list(shown.class_names),

@@ -28,15 +28,18 @@ function element(tag, attributes = {}, ...children) {
 }
 
 /** Return the element for a recipe, such as its table of nets. */
-const partFor = (family, kind) =>
-  document.querySelector(`.${kind}[data-recipe="${CSS.escape(family.title)}"]`);
+const partFor = (family, kind) => document.querySelector(`.${kind}[data-family="${family.key}"]`);
 
 // Print everything, whatever is open.
 let closed = [];
+let isPrinting = false;
 addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll(".explorer details:not([open])")];
+  isPrinting = true;
+  closed = [...document.querySelectorAll("details:not([open])")];
   for (const each of closed) each.open = true;
 });
 addEventListener("afterprint", () => {
   for (const each of closed) each.open = false;
+  // The details tell that they were closed a little later.
+  setTimeout(() => (isPrinting = false));
 });

@@ -155,4 +155,4 @@ function planner(family) {
 const plans = DATA.families.flatMap(planner);
 document
   .getElementById("planner")
-  .replaceChildren(...(plans.length ? plans : [`This needs ${MIN_SEEDS} seeds per net.`]));
+  ?.replaceChildren(...(plans.length ? plans : [`This needs ${MIN_SEEDS} seeds per net.`]));
