@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from benchmark import params
-from benchmark.reporting.comparison import compare, warning
+from benchmark.reporting.comparison import Comparison, compare, warning
 from benchmark.reporting.render import render
 from benchmark.reporting.results import BASELINE, read
 from benchmark.reporting.tables import question
@@ -17,10 +17,13 @@ from benchmark.running import cli
 from benchmark.running.errors import UserError
 from benchmark.running.repository import dvc, git
 from benchmark.stats.planning import could_be_found, in_full
+from benchmark.stats.verdicts import Verdict
 from scripts import changes, verify
 
 CODE = ("architectures", "benchmark", "notebook", "stages", "dvc.yaml", "requirements.lock")
 PICTURES = "plots"
+# The most pairs to list whose verdicts a new net changes.
+MAX_MOVED = 5
 
 
 def main(base: str) -> None:
@@ -83,16 +86,32 @@ def new_row(name: str) -> str:
         results = read([row for row in rows if row.family == family], changes.margin())
     except UserError as error:  # the results of another row are missing or outdated
         return f"**New: {name}**. There is no verdict, because of {error}."
+    label = next(label for label, row in results.rows.items() if row.name == name)
+    comparison = compare(results)
     return render(
         Path(__file__).with_name("new_row.md.jinja"),
         name=name,
-        label=next(label for label, row in results.rows.items() if row.name == name),
+        label=label,
         baseline=BASELINE,
-        comparison=compare(results),
+        comparison=comparison,
+        moved=moved_by(label, comparison),
+        shown=MAX_MOVED,
         in_full=in_full,
         could_be_found=could_be_found,
         warning=warning(results),
     )
+
+
+def moved_by(label: str, comparison: Comparison) -> list[tuple[Verdict, Verdict]]:
+    """Return the verdicts on other nets without this net, and with it, if they differ.
+
+    More comparisons make Holm's correction stricter, and more nets change the variances.
+    """
+    results = comparison.results
+    kept = [name for name in results.names if name != label]
+    without = compare(results.only(kept)).pairs if len(kept) > 1 else []
+    pairs = [(pair, comparison.between(pair.first, pair.second)) for pair in without]
+    return [(pair, now) for pair, now in pairs if now and now.word != pair.word]
 
 
 def pictures(merge_base: str) -> dict[str, object]:

@@ -3,9 +3,11 @@
 import pytest
 from ruamel.yaml import YAML
 
+from benchmark.reporting.comparison import compare
 from benchmark.running.errors import UserError
 from scripts import pr_report
 from tests.conftest import FEW, SMALL_ROWS, commit, edit, edit_params, run
+from tests.test_compare import results_of
 
 pytestmark = pytest.mark.slow
 
@@ -138,3 +140,21 @@ def test_a_new_row_beside_one_without_results_is_reported(branch):
         "**New: width_annealed**. There is no verdict, because of results"
     )
     assert "depth_annealed" in text and "\n" not in text
+
+
+def test_a_new_net_that_changes_verdicts_on_others_says_so():
+    """With four nets, two differ by just enough; a fifth makes the correction stricter."""
+    found = []
+    nets = {"baseline": 1.2, "a": 1.2, "b": 1.35, "c": 1.2}
+    for seed in range(20):
+        results = results_of({**nets, "new": 1.2}, n_seeds=5, seed=seed)
+        moved = pr_report.moved_by("new", compare(results))
+        without = compare(results.only(nets))
+        for before, after in moved:
+            assert before == without.between(before.first, before.second)
+            assert after == compare(results).between(before.first, before.second)
+            assert before.word != after.word
+            assert "new" not in (before.first, before.second)
+        found += [(before.word, after.word) for before, after in moved]
+    assert ("better", "cannot tell") in found
+    assert not [pair for pair in found if pair[0] == "cannot tell"]

@@ -1,8 +1,13 @@
 """`make verify` distinguishes missing files from files that differ from dvc.lock."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from benchmark.running.errors import UserError
+from benchmark.running.repository import copy_project
 from scripts import verify
 from tests.conftest import COMMIT, SMALL_ROWS, changed, edited, gone, holds, keep_rows, run
 
@@ -131,3 +136,16 @@ def test_a_damaged_lock_of_dvc_is_explained(clone, gate):
     holds(".dvc/tmp/rwlock", "")(clone)
     passed, printed = gate(clone)
     assert not passed and "if no dvc is running, delete this file" in printed
+
+
+def test_a_new_row_does_not_make_the_notebooks_page_stale(tmp_path, monkeypatch):
+    copy_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("metrics/baseline.json", "metrics/mine.json")
+    line = {f"{verify.NOTEBOOK}:report": [{"changed deps": {"metrics": "modified"}}]}
+    monkeypatch.setattr(verify, "dvc_status", lambda pipeline: line)
+    assert verify.stale_notebook() == ""
+    changed = json.loads(Path("metrics/width.json").read_text())
+    changed["val_accuracy"] = 0.5
+    Path("metrics/width.json").write_text(json.dumps(changed))
+    assert "docs/notebook.md does not match this code" in verify.stale_notebook()

@@ -1,7 +1,7 @@
 """Read the results of every row, as the validate stage writes them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,14 @@ class Results:
     curves: dict[str, pd.DataFrame]
     predictions: dict[str, pd.DataFrame]
     margin: float
+
+    def only(self, names: Collection[str]) -> "Results":
+        """Return the results of these rows, as if there were no others."""
+        parts = ("rows", "metrics", "seeds", "curves", "predictions")
+        kept: dict[str, Any] = {
+            part: {name: getattr(self, part)[name] for name in names} for part in parts
+        }
+        return replace(self, **kept)
 
     @property
     def title(self) -> str:

@@ -15,7 +15,9 @@ function sentence(family, { nets, pairs }, parts, atRandom) {
   const words = pairs.map((pair) => pair.word);
   const decided = words.filter((word) => word !== WORDS.unknown).length;
   const beaten = pairs.filter((p) => p.first === first.name && p.word === WORDS.better).length;
-  return `With ${number}, ${first.name} leads by ${lead}, and is better than ${beaten} of the other ${nets.length - 1} nets. ${decided} of ${pairs.length} pairs are decided.`;
+  const others = nets.length - 1;
+  const whom = beaten === others ? "all other nets" : `${beaten} of the other ${others} nets`;
+  return `With ${number}, ${first.name} leads by ${lead}, and is better than ${whom}. For ${decided} of ${pairs.length} pairs, we can tell: better, worse or the same.`;
 }
 
 /** Return the verdict on a net compared with the baseline, or nothing. */
