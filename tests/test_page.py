@@ -322,6 +322,25 @@ def test_the_planner_has_pythons_numbers(opened, families, number):
 
 @BROWSER
 @pytest.mark.slow
+def test_played_experiments_have_the_chances_of_the_bars(opened):
+    """One played experiment, 6,000 times, for a few and for many degrees of freedom."""
+    for n_seeds in (2, 3, 50):
+        chance, share = opened.evaluate(
+            """(nSeeds) => {
+              const v = { images: 0, seeds: [1e-4, 1e-9], least: [0, 0],
+                          nSeeds: [nSeeds, nSeeds], nImages: 2000, nFolds: 0 };
+              let hits = 0;
+              for (let i = 0; i < 6000; i++) hits += playOnce(0.03, v, 0.05);
+              return [chanceToDiffer(0.03, v, 0.05), hits / 6000];
+            }""",
+            n_seeds,
+        )
+        assert share == pytest.approx(chance, abs=0.03)
+        assert 0 < chance < 1
+
+
+@BROWSER
+@pytest.mark.slow
 def test_the_planner_takes_only_sensible_numbers(browser):
     tab = browser.new_context(offline=True).new_page()
     tab.goto(REPORT.as_uri())
@@ -350,8 +369,21 @@ def test_the_planner_takes_only_sensible_numbers(browser):
         assert status.inner_text().startswith("Choose 0.1 to 50 points")
         assert bars.locator("li").count() == 0
         field.fill(before)
+    play = planner.get_by_role("button", name="Play 20 experiments").first
+    planner.get_by_label("per net").first.select_option("50 seeds")
+    play.focus()
+    tab.keyboard.press("Enter")
+    played = planner.get_by_role("status").nth(1)
+    hits, misses = map(
+        int, re.search(r"(\d+) of 20 .+ (\d+) missed", played.inner_text()).groups()
+    )
+    marks = planner.locator(".marks").first.inner_text()
+    assert (hits, misses) == (marks.count("●"), marks.count("○")) and hits + misses == 20
     planner.get_by_role("combobox").first.select_option(label="baseline")
     assert status.inner_text() == "Choose two nets."
+    assert played.inner_text() == ""
+    play.click()
+    assert played.inner_text() == ""
     points.fill("0.1")
     planner.get_by_role("combobox").first.select_option(label="first")
     assert "images are too few" in status.inner_text()

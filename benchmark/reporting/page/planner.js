@@ -3,6 +3,7 @@
 const POWER = 0.8;
 const MAX_SEEDS = 1e6;
 const SHOWN_SEEDS = [3, 5, 10, 20, 50];
+const EXPERIMENTS = 20;
 
 /**
  * The chance that a test at alpha finds this true difference: see planning.py.
@@ -30,6 +31,31 @@ function chanceToDiffer(difference, v, alpha) {
     integral += weight * density(s) * normalCdf(shift - critical * s);
   }
   return (integral * most) / steps / 3;
+}
+
+/** A random number from the normal distribution (Box and Muller 1958). */
+const randomNormal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+
+/** A random number from the chi-squared distribution, by Marsaglia and Tsang's method (2000). */
+function randomChiSquared(df) {
+  // For a small shape of the gamma distribution, one above it, and a power of a random number.
+  const shape = df / 2 < 1 ? df / 2 + 1 : df / 2;
+  const d = shape - 1 / 3;
+  for (;;) {
+    const x = randomNormal();
+    const v = (1 + x / Math.sqrt(9 * d)) ** 3;
+    if (v > 0 && Math.log(1 - Math.random()) < (x * x) / 2 + d * (1 - v + Math.log(v))) {
+      return 2 * d * v * (df / 2 < 1 ? Math.random() ** (2 / df) : 1);
+    }
+  }
+}
+
+/** Play one experiment: whether it finds this true difference. */
+function playOnce(difference, v, alpha) {
+  const df = degreesOfFreedom(v);
+  const error = Math.sqrt(Number.isFinite(df) ? randomChiSquared(df) / df : 1);
+  const found = Math.abs(difference) / Math.sqrt(total(v)) + randomNormal();
+  return found > tQuantile(1 - alpha / 2, df) * error;
 }
 
 /** The variance to expect with n seeds per net. */
@@ -105,8 +131,31 @@ function planner(family) {
   );
   const status = element("p", { role: "status" });
   const chances = element("ol", { class: "chances" });
+  const shown = family.folds ? [1, 2, 4, 8].map((k) => k * family.parts) : SHOWN_SEEDS;
+  const seedsToPlay = element("select", {}, ...shown.map((n) => element("option", { value: n }, `${n} seeds`)));
+  seedsToPlay.value = shown[1];
+  const button = element("button", { type: "button" }, `Play ${EXPERIMENTS} experiments`);
+  const played = element("p", { role: "status" });
+  const game = element("fieldset", {}, element("legend", {}, "Luck"), button, element("label", {}, "with", seedsToPlay, "per net"));
+
+  /** What is planned: the true difference, the variance and the level; null if not sensible. */
+  let plan = null;
+  function play() {
+    if (!plan) return;
+    const { difference, v, alpha } = plan;
+    const n = Number(seedsToPlay.value);
+    const finds = Array.from({ length: EXPERIMENTS }, () => playOnce(difference, withSeeds(v, n), alpha));
+    const hits = finds.filter(Boolean).length;
+    played.replaceChildren(
+      element("span", { class: "marks", "aria-hidden": "true" }, finds.map((isFound) => (isFound ? "●" : "○")).join("")),
+      ` ${hits} of ${EXPERIMENTS} experiments found the difference, ${EXPERIMENTS - hits} missed it, although it was there in all of them.`,
+    );
+  }
+  button.addEventListener("click", play);
 
   function update() {
+    plan = null;
+    played.replaceChildren();
     chances.replaceChildren();
     const [difference, n, m] = [points, images, comparisons].map(numberIn);
     const pair = pairs.find((p) => [one.value, other.value].includes(p.first) && [one.value, other.value].includes(p.second));
@@ -129,7 +178,7 @@ function planner(family) {
       ? `No number of seeds finds it in 80% of cases: ${n.toLocaleString("en")} images are too few.`
       : `Each net needs ${needed.toLocaleString("en")} seeds${orMore} to find it in 80% of cases` +
         (seconds ? `: about ${formatDuration(needed * seconds)} of training for both, on one core.` : ".");
-    const shown = family.folds ? [1, 2, 4, 8].map((k) => k * family.parts) : SHOWN_SEEDS;
+    plan = { difference: difference / 100, v, alpha };
     for (const seeds of shown) {
       const chance = chanceToDiffer(difference / 100, withSeeds(v, seeds), alpha);
       const bar = element("span", { class: "bar", "aria-hidden": "true" });
@@ -149,7 +198,7 @@ function planner(family) {
   form.addEventListener("input", update);
   update();
   const title = DATA.hasSeveralRecipes ? [element("h3", {}, family.heading)] : [];
-  return [...title, form, status, chances];
+  return [...title, form, status, chances, game, played];
 }
 
 const plans = DATA.families.flatMap(planner);
