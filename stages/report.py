@@ -12,6 +12,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from benchmark import params
+from benchmark.classes import SYNTHETIC_CLASSES
 from benchmark.reporting import dvc_lock, page
 from benchmark.reporting.comparison import compare, ranked, warning
 from benchmark.reporting.costs import Cost, by_cost, cost_of, front, training_seconds
@@ -51,7 +52,9 @@ def render_report(loaded: params.Params, target: Path) -> str:
         {name: details_of(name, results, n_classes) for name in results.names}
         for results in families
     ]
-    shown = example(loaded, real_images=target == REAL)
+    # The net that is trained here knows only the classes of the generated images.
+    has_net = target == REAL or set(loaded.data.classes) == set(SYNTHETIC_CLASSES)
+    shown = example(loaded, real_images=target == REAL) if has_net else None
     hard_images = hardest(families[0], MAX_HARDEST) if target == REAL else []
     hard = [image.index for image in hard_images]
     of_nets = [i for f in details for d in f.values() for i in d.only_wrong[:MAX_SHOWN]]
@@ -72,7 +75,10 @@ def render_report(loaded: params.Params, target: Path) -> str:
         ideas={n: idea_of(row) for results in families for n, row in results.rows.items()},
         hard_images=hard_images,
         image_files=image_files([*hard, *of_nets]) if target == REAL else {},
-        data={**page.data(comparisons, training_seconds(loaded)), "net": net(shown, ready)},
+        data={
+            **page.data(comparisons, training_seconds(loaded)),
+            "net": shown and net(shown, ready),
+        },
         scripts=page.scripts(),
         styles=page.styles(),
         question=question(loaded.data.classes),
