@@ -6,6 +6,7 @@ from changed ones.
 
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def is_same_page() -> bool:
     """Return whether the notebook's page would be the same again, after a new row."""
     from notebook import report  # imports torch
 
-    return report.REPORT.read_text("utf-8") == report.report(report.read())
+    with suppress(OSError, errors.UserError):  # metrics are missing
+        return report.REPORT.read_text("utf-8") == report.report(report.read())
+    return False
 
 
 def split_status(status: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -96,7 +96,7 @@ def test_the_net_is_in_tables_charts_and_report(here):
     assert kinds == {".zip"}  # finished cells
     for name in LABELS:
         assert f"| {name} |" in (here / "plots/results.md").read_text("utf-8")
-        assert f'<th scope="row">{name}</th>' in (here / "plots/report.html").read_text()
+        assert f'<tbody data-net="{name}"' in (here / "plots/report.html").read_text()
     chapter, annealed = families()
     pairs = (here / "plots/pairs.md").read_text("utf-8")
     assert "There are no verdicts, because they need 3 seeds per net." in pairs

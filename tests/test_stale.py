@@ -42,7 +42,7 @@ CODE = {
     "architectures/dropout.py": "*@dropout compare report",
     "architectures/baseline.py": "*@baseline *@baseline_annealed compare convolve report",
     "architectures/sequential.py": "*@l2_reg compare report",
-    "benchmark/data/scenes.py": "download filter convolve",
+    "benchmark/data/scenes.py": "download filter convolve report",
     "benchmark/data/dataset.py": "download filter *@chapter *@annealed convolve report",
     "benchmark/training/loop.py": "*@chapter *@annealed convolve report",
     "benchmark/stats/uncertainty.py": "compare report describe",
