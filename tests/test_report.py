@@ -26,6 +26,7 @@ from benchmark.reporting.costs import (
 )
 from benchmark.reporting.page.net import pack
 from benchmark.reporting.results import read, read_json
+from benchmark.reporting.scales import cost_scale
 from benchmark.reporting.summary import summary
 from benchmark.running.errors import UserError
 from benchmark.stats.verdicts import format_percent
@@ -162,6 +163,16 @@ def test_the_front_has_the_nets_that_no_cheaper_net_equals():
     costs = {n: Cost(9, c) for n, c in (("baseline", 20), ("b", 10), ("c", 30), ("d", 20))}
     assert by_cost(costs) == ["b", "baseline", "d", "c"]
     assert front(results, costs) == ["b", "d"]
+
+
+def test_the_scale_of_costs_is_logarithmic_and_allows_0():
+    scale = cost_scale([Cost(9, 200), Cost(9, 20_000), Cost(9, 2_000)])
+    shares = [scale.share(count) for count in (100, 200, 2_000, 20_000)]
+    assert shares[0] == 0 and shares[-1] == 1
+    assert shares[2] - shares[1] == pytest.approx(shares[3] - shares[2])
+    free = cost_scale([Cost(9, 0), Cost(9, 1000)])
+    assert [free.place(0), free.place(1000)] == ["0%", "100%"]
+    assert cost_scale([Cost(9, 0)]).place(0) == "0%"
 
 
 @pytest.mark.parametrize(

@@ -38,5 +38,6 @@ def ranking_scale(results: Results) -> Scale:
 
 def cost_scale(costs: Collection[Cost]) -> Scale:
     """Return the logarithmic scale of the multiply-adds. Its low end is no net's cost."""
-    counts = [max(1, cost.multiply_adds) for cost in costs]
-    return Scale(min(counts) / 2, max(counts), math.log)
+    counts = [cost.multiply_adds for cost in costs]
+    # A net can be without any multiply-adds.
+    return Scale(min(counts) / 2, max(counts), lambda count: math.log(max(1, count)))
