@@ -1,12 +1,12 @@
 """Read dvc.lock: the MD5s of the data, and whether a row must train at all."""
 
 import json
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 from benchmark import params
 from benchmark.running.errors import explained
+from benchmark.running.files import md5
 
 LOCK = Path("dvc.lock")
 STAGES = ("download", "filter")
@@ -60,9 +60,9 @@ def _value(values: Any, key: str) -> Any:
 def _md5(path: Path) -> str:
     """Return the MD5 that DVC gives a file, or a folder of code; "" if it is missing."""
     if path.is_file():
-        return md5(path.read_bytes()).hexdigest()
+        return md5(path.read_bytes())
     files = [
-        {"md5": md5(file.read_bytes()).hexdigest(), "relpath": file.name}
+        {"md5": md5(file.read_bytes()), "relpath": file.name}
         for file in sorted(path.glob("*.py"))
     ]
-    return md5(json.dumps(files).encode()).hexdigest() + ".dir"
+    return md5(json.dumps(files).encode()) + ".dir"

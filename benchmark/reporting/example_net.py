@@ -23,6 +23,7 @@ from benchmark.training import recipe, state_dict
 from benchmark.training.loop import shuffled_batches, train
 from benchmark.training.step import make_step
 
+# Not from results.py, so that pictures do not depend on the statistics.
 BASELINE = "baseline"
 MODEL = Path(f"models/{BASELINE}/seed-0.pt")
 # With more images or epochs, it would learn more than 80%, but take longer.

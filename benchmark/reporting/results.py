@@ -28,6 +28,8 @@ RESULTS = Path("results")
 BASELINE = "baseline"
 # The section of params.yaml with the chapter's recipe.
 CHAPTER = "train"
+# The fields of Results that have one value for each row.
+BY_LABEL = ("rows", "metrics", "seeds", "curves", "predictions")
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,8 @@ class Results:
 
     def only(self, names: Collection[str]) -> "Results":
         """Return the results of these rows, as if there were no others."""
-        parts = ("rows", "metrics", "seeds", "curves", "predictions")
         kept: dict[str, Any] = {
-            part: {name: getattr(self, part)[name] for name in names} for part in parts
+            part: {name: getattr(self, part)[name] for name in names} for part in BY_LABEL
         }
         return replace(self, **kept)
 
@@ -251,8 +252,7 @@ def merged(first: Results, second: Results) -> Results:
         mine, other = getattr(first, field), getattr(second, field)
         return {**mine, **{labels[label]: value for label, value in other.items()}}
 
-    parts = ("rows", "metrics", "seeds", "curves", "predictions")
-    results = replace(first, **{field: both(field) for field in parts})
+    results = replace(first, **{field: both(field) for field in BY_LABEL})
     refuse_other_images(results)
     return results
 

@@ -13,7 +13,7 @@ MAX_NAMES = 5
 def summary(comparison: Comparison, costs: Mapping[str, Cost]) -> str:
     """Say which net comes first, what that is worth, and which to choose among ties."""
     results = comparison.results
-    names = ranked(comparison.results) if comparison.pairs else results.by_accuracy
+    names = ranked(results) if comparison.pairs else results.by_accuracy
     best = names[0]
     accuracy = format_percent(results.metrics[best]["val_accuracy"])
     of_these = "" if len(names) == len(results.names) else "of the nets with enough runs, "
@@ -30,7 +30,9 @@ def summary(comparison: Comparison, costs: Mapping[str, Cost]) -> str:
         others = "each of the others" if of_these else "any other net"
         return f"{first} But {others} could be as good.{choice}"
     shown = tied if len(tied) <= MAX_NAMES else [f"{len(tied)} others"]
-    return f"{first} {_lead(comparison, best)}But {listed(shown)} could be as good.{choice}"
+    lead = _lead(comparison, best)
+    but = "" if "We cannot tell" in lead else "But "
+    return f"{first} {lead}{but}{listed(shown)} could be as good.{choice}"
 
 
 def _lead(comparison: Comparison, best: str) -> str:

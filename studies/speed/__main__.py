@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from benchmark import params
 from benchmark.reporting.charts import TEST_COLOUR, TRAIN_COLOUR
+from benchmark.reporting.costs import IMAGES_PER_CLASS
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import render
 from benchmark.reporting.results import CHAPTER
@@ -31,7 +32,6 @@ from benchmark.training.environment import computes_in_bf16, describe
 from studies.speed.variants import CORES, make_cell, make_variants
 
 DOCS = Path("docs")
-IMAGES_PER_CLASS = 5000
 # By net and variant, images per second in each round.
 Rates = dict[str, dict[str, list[float]]]
 

@@ -84,9 +84,9 @@ function explorer(root) {
   const comparable = family ? family.nets.map((net) => net.name) : [];
   const usual = comparable.includes(BASELINE) ? BASELINE : comparable[0];
   const other = choice(usual, comparable.filter((name) => name !== usual));
-  const form = element("fieldset", {}, element("legend", {}, "Show"));
-  if (judged.length) form.append(element("label", {}, "nets that could be as good as", tied));
-  if (family) form.append(element("label", {}, "and compare each opened net with", other));
+  const form = element("fieldset", {}, element("legend", {}, "Choose"));
+  if (judged.length) form.append(element("label", {}, "only nets that could be as good as", tied));
+  if (family) form.append(element("label", {}, "compare each opened net with", other));
   const status = element("p", { role: "status", class: "quiet" });
 
   function filter() {
@@ -130,15 +130,14 @@ function explorer(root) {
   }
   /** Restore what the address says. */
   function restore() {
-    const state = chosen;
-    const sorted = state.get(key("sort")) ?? "-test";
+    const sorted = chosen.get(key("sort")) ?? "-test";
     const column = labels.indexOf(sorted.replace(/^-/, ""));
     sort(column < 0 ? 1 : column, sorted.startsWith("-") || column < 0);
     for (const [list, name] of [[tied, "tied"], [other, "with"]]) {
-      list.value = state.get(key(name)) ?? "";
+      list.value = chosen.get(key(name)) ?? "";
       if (list.selectedIndex < 0) list.value = "";
     }
-    const open = (state.get(key("open")) ?? "").split(",");
+    const open = (chosen.get(key("open")) ?? "").split(",");
     for (const net of nets) net.querySelector("details").open = open.includes(net.dataset.net);
     filter();
     count();
