@@ -7,13 +7,13 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 BASE ?= main
 # Passed in the environment, so that no shell runs a branch name as a command.
-export BASE NET A B DIFF ROW
+export BASE NET A B DIFF ROW IMAGE SHEET
 KILLS ?= 200
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check demo repro quick notebook pictures readme changes pr-report merge-results verify same-bytes \
-	try judge plan bench kill-test drill portability elsewhere simulate same-net tune recipes test test-fast lint format lock audit
+	try judge plan predict bench kill-test drill portability elsewhere simulate same-net tune recipes test test-fast lint format lock audit
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ judge: setup ## Compare two files of predictions: make judge A=theirs.csv B=ours
 
 plan: setup ## How many seeds show a difference? make plan DIFF=0.5 ROW=res; seconds
 	@$(BIN)/python -m scripts.plan "$$DIFF" $${ROW:+--row "$$ROW"}
+
+##@ Use the models
+predict: setup ## Airplane or bird? make predict IMAGE=photo.jpg (or a folder); seconds
+	@$(BIN)/python -m scripts.predict $${ROW:+--row "$$ROW"} $${SHEET:+--sheet "$$SHEET"} $${JSON:+--json} -- "$$IMAGE"
 
 ##@ Compare with another commit (BASE=main)
 changes: setup ## Test which accuracies really changed since BASE; seconds

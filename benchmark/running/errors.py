@@ -13,9 +13,12 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(
-            "".join(c if c.isprintable() else ascii(c).strip("'") for c in message)
-        )
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Escape line breaks and unprintable characters, which file names can contain."""
+    return "".join(c if c.isprintable() else ascii(c).strip("'") for c in text)
 
 
 class DivergedError(UserError):
