@@ -7,7 +7,7 @@ params.yaml: they have no answer for anything else, and take a cat for one of th
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -88,7 +88,7 @@ def main(pictures: list[str], row: str | None, as_json: bool, sheet: str | None)
     elif read:
         print(to_text(loaded, read, juries), end="")
     if sheet and read:
-        write_atomic(Path(sheet), png(contact_sheet(read, juries[0])))
+        write_atomic(Path(sheet), png(contact_sheet(read, spokesman(juries))))
     for error in errors.values():
         print(f"error: {error}", file=sys.stderr)
     if errors:
@@ -126,7 +126,7 @@ def rows_with_models(loaded: params.Params, name: str | None) -> list[params.Row
     if not trained:
         raise UserError(
             f"{MODELS / name if name else MODELS}: no trained model; make it with "
-            f"`dvc repro train@{name or list(loaded.rows)[-1]}`"
+            f"`dvc repro train@{name or best(loaded.rows)}`"
         )
     return trained
 
@@ -173,20 +173,33 @@ def shares_right(row: str, n_seeds: int) -> dict[int, tuple[float, int]]:
 
 
 def to_text(loaded: params.Params, read: Sequence[Photo], juries: Sequence[Jury]) -> str:
-    asked = {jury.row.name for jury in juries}
-    first, *others = juries
+    main = spokesman(juries)
+    others = [jury for jury in juries if jury is not main]
+    missing = loaded.rows.keys() - {jury.row.name for jury in juries}
     return render(
         Path(__file__).with_name("predict.txt.jinja"),
         photos=read,
         shown=[printable(str(photo.path)) for photo in read],
         juries=juries,
+        main=main,
         agree=lambda picture: sum(
-            jury.answer(picture) == first.answer(picture) for jury in others
+            jury.answer(picture) == main.answer(picture) for jury in others
         ),
         question=question(loaded.data.classes),
         classes=loaded.data.classes,
-        missing=[name for name in loaded.rows if name not in asked],
+        n_missing=len(missing),
+        best_missing=best(missing) if missing else None,
     )
+
+
+def spokesman(juries: Sequence[Jury]) -> Jury:
+    """Return the most accurate row, if possible one whose votes were tested."""
+    return next((jury for jury in juries if jury.right), juries[0])
+
+
+def best(rows: Collection[str]) -> str:
+    """Return the row with the highest accuracy."""
+    return max(sorted(rows), key=lambda row: accuracy_of(row) or 0)
 
 
 def to_json(
