@@ -47,6 +47,17 @@ def test_progress_says_what_is_done_running_and_left(monkeypatch, capsys):
     )
 
 
+def test_a_late_cell_makes_all_others_later(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    shown = Progress({i: (f"net {i}", 100.0) for i in range(3)}, processes=1)
+    with shown:
+        now[0] = 90.0
+        assert shown.left() == pytest.approx(210)
+        now[0] = 250.0  # so each of the others takes at least as long
+        assert shown.left() == pytest.approx(500)
+
+
 def test_the_longest_cells_come_first(small_data, monkeypatch):
     loaded = params.load()
     cells = [cell for name in ("first", "res_deep") for cell in plan.cells(loaded, name)]

@@ -72,12 +72,21 @@ class Progress:
         self._start_cells()
 
     def left(self) -> float:
-        """Estimate the seconds left, corrected by how long the finished cells took."""
+        """Estimate the seconds left, corrected by how long cells took.
+
+        Running cells that are late count, too: a long run must not wait for its first cell
+        to end before it says that everything takes longer.
+        """
         now = time.monotonic()
+        ages = {cell: now - start for cell, start in self.started.copy().items()}
         pace = self.actual / self.expected if self.expected else 1.0
+        late = [cell for cell in ages if ages[cell] > self.estimates[cell] * pace]
+        if late:
+            actual = self.actual + sum(ages[cell] for cell in late)
+            expected = self.expected + sum(self.estimates[cell] for cell in late)
+            pace = actual / expected
         running = [
-            max(0.0, self.estimates[cell] * pace - (now - start))
-            for cell, start in self.started.copy().items()
+            max(0.0, self.estimates[cell] * pace - age) for cell, age in ages.items()
         ]
         waiting = sum(self.estimates[cell] for cell in self.waiting) * pace
         return max([*running, (sum(running) + waiting) / (self.processes or 1)])
