@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 # DVC runs the stages with the first `python` in PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 BASE ?= main
-# Passed in the environment, so that no shell runs a branch name as a command.
-export BASE NET A B DIFF ROW IMAGE SHEET
+# Passed in the environment, and as they are, so that neither make nor a shell runs a name.
+$(foreach name,BASE NET A B DIFF ROW IMAGE SHEET,$(eval override export $(name) := $$(value $(name))))
 KILLS ?= 200
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
@@ -62,7 +62,7 @@ plan: setup ## How many seeds show a difference? make plan DIFF=0.5 ROW=res; sec
 
 ##@ Use the models
 predict: setup ## Airplane or bird? make predict IMAGE=photo.jpg (or a folder); seconds
-	@$(BIN)/python -m scripts.predict $${ROW:+--row "$$ROW"} $${SHEET:+--sheet "$$SHEET"} $${JSON:+--json} -- "$$IMAGE"
+	@$(BIN)/python -m scripts.predict $${ROW:+--row="$$ROW"} $${SHEET:+--sheet="$$SHEET"} $${JSON:+--json} -- "$$IMAGE"
 
 ##@ Compare with another commit (BASE=main)
 changes: setup ## Test which accuracies really changed since BASE; seconds

@@ -1,9 +1,11 @@
 """Read any picture as the nets need it: 32×32 pixels, in red, green and blue."""
 
+import os
 import stat
+import sys
 import warnings
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from benchmark.running.errors import UserError, cause_of, explained
 
 SIZE = 32
-# To read EPS files, Pillow would run another program, Ghostscript, on them.
-REFUSED = {"EPS"}
-BYTE, TWO_BYTES = 255, 65_535
+# Formats that Pillow reads by itself. For others, such as EPS, it runs another program, and
+# some can contain these.
+FORMATS = (
+    *("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI"),
+    *("TIFF", "WEBP"),
+)
+MAX_BYTES = 200_000_000
 WHITE = (255, 255, 255)
 
 
@@ -30,28 +36,34 @@ class Photo:
     pixels: npt.NDArray[np.uint8]
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
-    """Return the files, and the pictures in all folders, sorted. Raises UserError."""
-    found: list[Path] = []
-    for path in paths:
-        with explained(f"{path}: {{}}", OSError):
-            in_folder = pictures_in(path) if path.is_dir() else [path]
-        if not in_folder:
-            raise UserError(f"{path}: there is no picture in this folder")
-        found += in_folder
+def find(path: Path) -> list[Path]:
+    """Return the path, or the pictures in this folder, sorted. Raises UserError.
+
+    Pictures in a folder are files whose names end like those of a picture, also in folders
+    inside. Hidden files and folders do not count.
+    """
+    with explained(f"{path}: {{}}", OSError, ValueError):
+        if not path.is_dir():
+            return [path]
+        found = sorted(walk(path))
+    if not found:
+        raise UserError(
+            f"{path}: no picture in this folder; pictures have endings such as .jpg or .png"
+        )
     return found
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Return the files whose names end like a picture's, also in folders inside."""
-    endings = Image.registered_extensions()
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if endings.get(path.suffix.lower(), "EPS") not in REFUSED
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the pictures in a folder. Raises OSError if a folder cannot be read."""
+    Image.init()
+    endings = {ending for ending, kind in Image.EXTENSION.items() if kind in FORMATS}
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from walk(path)
+        elif path.suffix.lower() in endings:
+            yield path
 
 
 def read(path: Path) -> Photo:
@@ -64,44 +76,59 @@ def read(path: Path) -> Photo:
     with explained(f"{path}: {{}}", OSError, ValueError):
         status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
-        raise UserError(f"{path}: not a file")
+        raise UserError(f"{path}: not a file; name a picture or a folder")
     if not status.st_size:
         raise UserError(f"{path}: the file is empty")
-    limit = Image.MAX_IMAGE_PIXELS or 0
-    try:
-        with warnings.catch_warnings():
-            # Pillow also warns of harmless defects.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=formats()) as image:
-                image.load()
-                with suppress(Exception):  # damaged EXIF data, which viewers ignore, too
-                    ImageOps.exif_transpose(image, in_place=True)
-                pixels = np.asarray(square(in_colour(image)))
-                return Photo(path, image.width, image.height, pixels)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    if status.st_size > MAX_BYTES:
         raise UserError(
-            f"{path}: too large; at most {limit // 1_000_000} million pixels are allowed"
+            f"{path}: too large; at most {MAX_BYTES // 1_000_000} MB are allowed"
+        )
+    try:
+        with silence(), Image.open(path, formats=FORMATS) as image:
+            image.load()
+            with suppress(Exception):  # damaged EXIF data, which viewers ignore, too
+                ImageOps.exif_transpose(image, in_place=True)
+            pixels = np.asarray(square(in_colour(image)))
+            return Photo(path, image.width, image.height, pixels)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise UserError(
+            f"{path}: too large; at most {limit} million pixels are allowed; scale it down"
         ) from None
     except UnidentifiedImageError:
         raise UserError(
-            f"{path}: not a picture in a format that Pillow can read, such as JPEG or PNG"
+            f"{path}: not a picture of a format that is read here; save it as JPEG or PNG"
         ) from None
     except Exception as error:  # for damaged files, Pillow can raise almost anything
-        raise UserError(f"{path}: cannot be read as a picture: {cause_of(error)}") from None
+        raise UserError(
+            f"{path}: cannot be read ({cause_of(error)}); save it again as JPEG or PNG"
+        ) from None
 
 
-def formats() -> list[str]:
-    """Return the formats that Pillow may try."""
-    Image.init()
-    return [name for name in Image.ID if name not in REFUSED]
+@contextmanager
+def silence() -> Iterator[None]:
+    """Hide what Pillow, and the libraries that it uses, say about harmless defects."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def in_colour(image: Image.Image) -> Image.Image:
     """Return the picture in RGB, on white where it is transparent."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        scale = TWO_BYTES if image.mode.startswith("I;16") else None
-        image = Image.fromarray(to_bytes(np.asarray(image, float), scale))
+    if image.mode.startswith("I;16"):
+        image = from_16_bits(image)
+    elif image.mode in ("I", "F"):
+        raise ValueError("its grey values have 32 bits")
     if not image.has_transparency_data:
         return image.convert("RGB")
     opaque = Image.new("RGB", image.size, WHITE)
@@ -110,21 +137,12 @@ def in_colour(image: Image.Image) -> Image.Image:
     return opaque
 
 
-def to_bytes(
-    grey: npt.NDArray[np.float64], white: int | None = None
-) -> npt.NDArray[np.uint8]:
-    """Scale grey values with more than 8 bits to 0 to 255.
-
-    white: the value of white. By default, the largest value tells: 1, 255 or 65535.
-    """
-    largest = grey.max()
-    if not np.isfinite(grey).all() or grey.min() < 0 or largest > TWO_BYTES:
-        raise ValueError(
-            f"its values go from {grey.min():g} to {largest:g}; "
-            f"0 to {TWO_BYTES} are allowed"
-        )
-    white = white or next(scale for scale in (1, BYTE, TWO_BYTES) if largest <= scale)
-    return np.rint(grey * (BYTE / white)).astype(np.uint8)
+def from_16_bits(image: Image.Image) -> Image.Image:
+    """Return a grey picture with 8 bits. Pillow itself would cut off brighter values."""
+    grey = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if isinstance(invisible := image.info.get("transparency"), int):
+        grey.info["transparency"] = invisible // 257
+    return grey
 
 
 def square(image: Image.Image) -> Image.Image:

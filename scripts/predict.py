@@ -1,13 +1,14 @@
-"""Airplane or bird? Ask the trained nets about pictures of your own.
+"""Ask the trained nets about pictures of your own.
 
 Every training run of a row has one vote on each picture. The nets know only the classes of
-params.yaml: they have no answer for anything else, and take a cat for one of the two.
+params.yaml, and have no answer for anything else.
 """
 
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -23,99 +24,122 @@ from torch import Tensor
 from benchmark import params, photos
 from benchmark.data.dataset import normalize
 from benchmark.photos import Photo
+from benchmark.reporting import dvc_lock
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import render
-from benchmark.reporting.results import METRICS, RESULTS
+from benchmark.reporting.results import BASELINE, METRICS, RESULTS, read_json
 from benchmark.reporting.tables import question
 from benchmark.running import cli
-from benchmark.running.errors import UserError, printable
+from benchmark.running.errors import UserError, explained, printable
 from benchmark.running.files import write_atomic
 from benchmark.training import recipe, state_dict
 from benchmark.training.environment import choose_device
 from benchmark.training.scoring import predict
+from stages.train import MODELS
 
-MODELS = Path("models")
-# Of the contact sheet.
-COLUMNS = 6
-STDIN = Path("-")
+STDIN = "-"
+# The most pictures on a sheet, and how many are side by side.
+MAX_ON_SHEET, COLUMNS = 60, 6
+
+# How often a vote was right, and on how many images that was tested.
+Tested = tuple[float, int]
 
 
 @dataclass(frozen=True)
-class Jury:
+class Votes:
     """The votes of a row's training runs.
 
-    votes: for each picture, how many training runs vote for each class. accuracy: of a
-    single run on the test images, or None if it is not known. right: by the number of votes
-    for the winner, how often such a vote was right on the test images, and on how many;
-    empty if the runs were tested on different images.
+    by_picture: for each picture, how many training runs vote for each class. accuracy: of a
+    single run, or None if it is not known. tested: how often a vote was right, by the class
+    that won and the number of votes for it; empty if that is not known.
     """
 
     row: params.Row
-    votes: list[Counter[str]]
+    by_picture: list[Counter[str]]
     accuracy: float | None = None
-    right: dict[int, tuple[float, int]] = field(default_factory=dict)
+    tested: dict[tuple[str, int], Tested] = field(default_factory=dict)
 
     def answer(self, picture: int) -> str:
         """Return the class with the most votes, or "airplane or bird" if they are tied."""
-        votes = self.votes[picture]
-        most = max(votes.values())
-        return " or ".join(name for name, n in votes.items() if n == most)
+        votes = self.by_picture[picture]
+        return " or ".join(name for name, n in votes.items() if n == max(votes.values()))
 
-    def n_votes(self, picture: int) -> int:
-        return max(self.votes[picture].values())
+    def in_words(self, picture: int) -> str:
+        votes = self.by_picture[picture]
+        return f"{max(votes.values())} of {votes.total()}"
 
-    def share_right(self, picture: int) -> tuple[float, int] | None:
-        """Return how often such a vote was right, and on how many test images."""
-        is_tie = list(self.votes[picture].values()).count(self.n_votes(picture)) > 1
-        return None if is_tie else self.right.get(self.n_votes(picture))
+    def such_votes(self, picture: int) -> Tested | None:
+        """Return how often an equally clear vote for the same class was right."""
+        most = max(self.by_picture[picture].values())
+        return self.tested.get((self.answer(picture), most))
 
 
 def main(pictures: list[str], row: str | None, as_json: bool, sheet: str | None) -> None:
     loaded = params.load()
-    files = photos.find(paths(pictures))
+    inputs = paths(pictures)
+    if sheet:
+        check_sheet(Path(sheet), inputs)
     rows = rows_with_models(loaded, row)
-    read, errors = read_all(files)
-    if read:
-        device = choose_device(loaded.train.device)
-        stacked = torch.from_numpy(np.stack([photo.pixels for photo in read]))
-        images = normalize(stacked.permute(0, 3, 1, 2), loaded.data.mean, loaded.data.std)
-        juries = [ask(each, images.to(device), loaded.data) for each in rows]
-        juries.sort(key=lambda jury: -(jury.accuracy or 0))
-    else:
-        juries = []
-    if as_json:
-        print(json.dumps(to_json(files, read, errors, juries), indent=2))
-    elif read:
-        print(to_text(loaded, read, juries), end="")
-    if sheet and read:
-        write_atomic(Path(sheet), png(contact_sheet(read, spokesman(juries))))
+    read, errors = read_all(inputs)
     for error in errors.values():
         print(f"error: {error}", file=sys.stderr)
+    votes = vote(loaded, rows, read) if read else []
+    if as_json:
+        print(json.dumps(to_json(read, errors, votes), indent=2))
+    elif read:
+        n_missing = 0 if row else len(loaded.rows) - len(rows)
+        print(to_text(loaded, read, votes, n_missing), end="")
+    if sheet and read:
+        write_atomic(Path(sheet), png(contact_sheet(read, best_known(votes))))
     if errors:
         sys.exit(1)
 
 
 def paths(pictures: Iterable[str]) -> list[Path]:
-    """Return the paths; `-` stands for those on standard input, one per line."""
-    found = []
+    """Return the paths; `-` stands for those on standard input.
+
+    There, paths are on a line each, or end with a null character, as with find -print0.
+    """
+    names: list[str] = []
     for name in pictures:
         if not name:
             raise UserError("name a picture or a folder: make predict IMAGE=photo.jpg")
-        lines = sys.stdin.read().splitlines() if name == str(STDIN) else [name]
-        found += [Path(line) for line in lines if line.strip()]
+        if name == STDIN:
+            listed = sys.stdin.buffer.read() if sys.stdin else b""
+            names += os.fsdecode(listed).split("\0" if b"\0" in listed else "\n")
+        else:
+            names.append(name)
+    found = [Path(name) for name in names if name.strip()]
     if not found:
         raise UserError("there is no path on standard input; write one path per line")
     return found
 
 
-def read_all(files: Sequence[Path]) -> tuple[list[Photo], dict[Path, UserError]]:
+def check_sheet(sheet: Path, inputs: Sequence[Path]) -> None:
+    """Raise UserError if the sheet would replace a picture, or cannot be written."""
+    if sheet.suffix.lower() != ".png" or sheet.is_dir():
+        raise UserError(f"{sheet}: a sheet is a file that ends in .png")
+    if sheet.exists() and any(path.exists() and path.samefile(sheet) for path in inputs):
+        raise UserError(f"{sheet}: this is one of the pictures; choose another name")
+    if not sheet.absolute().parent.is_dir():
+        raise UserError(f"{sheet}: there is no folder {sheet.parent}; make it first")
+
+
+def read_all(inputs: Iterable[Path]) -> tuple[list[Photo], dict[Path, UserError]]:
     """Read the pictures; return those that can be read, and an error for each other."""
-    read, errors = [], {}
-    for file in files:
+    read: list[Photo] = []
+    errors: dict[Path, UserError] = {}
+    for path in inputs:
         try:
-            read.append(photos.read(file))
+            files = photos.find(path)
         except UserError as error:
-            errors[file] = error
+            errors[path] = error
+            continue
+        for file in files:
+            try:
+                read.append(photos.read(file))
+            except UserError as error:
+                errors[file] = error
     return read, errors
 
 
@@ -126,126 +150,161 @@ def rows_with_models(loaded: params.Params, name: str | None) -> list[params.Row
     if not trained:
         raise UserError(
             f"{MODELS / name if name else MODELS}: no trained model; make it with "
-            f"`dvc repro train@{name or best(loaded.rows)}`"
+            f"`dvc repro train@{name or BASELINE}`"
         )
+    for row in trained:
+        if not dvc_lock.is_trained_with_these_params(row.name):
+            raise UserError(
+                f"{MODELS / row.name}: {params.PARAMS} has changed since these models were "
+                f"trained; undo the change, or run `dvc repro train@{row.name}`"
+            )
     return trained
 
 
 def model_files(row: params.Row) -> list[Path]:
-    return sorted((MODELS / row.name).glob("seed-*.pt"))
+    files = sorted((MODELS / row.name).glob("seed-*.pt"))
+    return [file for file in files if file.is_file()]
 
 
-def ask(row: params.Row, images: Tensor, data: params.Data) -> Jury:
+def vote(
+    loaded: params.Params, rows: Iterable[params.Row], read: Sequence[Photo]
+) -> list[Votes]:
+    """Return the votes of the rows on the pictures, the most accurate row first."""
+    stacked = torch.from_numpy(np.stack([photo.pixels for photo in read]))
+    images = normalize(stacked.permute(0, 3, 1, 2), loaded.data.mean, loaded.data.std)
+    images = images.to(choose_device(loaded.train.device))
+    votes = [votes_of(row, images, loaded.data.classes) for row in rows]
+    return sorted(votes, key=lambda each: -(each.accuracy or 0))
+
+
+def votes_of(row: params.Row, images: Tensor, classes: Sequence[str]) -> Votes:
     """Let every training run of the row vote on the images, N×3×32×32, normalized."""
     architecture = recipe.load_architecture(row.net)
-    votes: list[Counter[str]] = [Counter(dict.fromkeys(data.classes, 0)) for _ in images]
-    files = model_files(row)
-    for file in files:
-        model = recipe.build_model(architecture, len(data.classes), row.settings)
+    by_picture: list[Counter[str]] = [Counter(dict.fromkeys(classes, 0)) for _ in images]
+    for file in model_files(row):
+        model = recipe.build_model(architecture, len(classes), row.settings)
         state_dict.load(model, file.read_bytes(), file)
         answers = predict(model.to(images.device), images, flip=row.training.flip_at_test)
-        for counter, answer in zip(votes, answers.tolist(), strict=True):
-            counter[data.classes[answer]] += 1
-    return Jury(row, votes, accuracy_of(row.name), shares_right(row.name, len(files)))
+        for counter, answer in zip(by_picture, answers.tolist(), strict=True):
+            counter[classes[answer]] += 1
+    if not has_results(row.name):
+        return Votes(row, by_picture)
+    return Votes(row, by_picture, accuracy_of(row.name), tested(row.name, classes))
 
 
-def accuracy_of(row: str) -> float | None:
-    """Return the mean accuracy of a single training run on the test images."""
+def has_results(row: str) -> bool:
+    """Return whether the results are those of the models that are here."""
+    curves = [folder / row / "loss_curve.csv" for folder in (MODELS, RESULTS)]
+    if not all(curve.exists() for curve in curves):
+        return False
+    first, second = (curve.read_bytes() for curve in curves)
+    return first == second
+
+
+def accuracy_of(row: str) -> float:
+    """Return the mean accuracy of a single training run on the images it was tested on."""
     path = METRICS / f"{row}.json"
-    return json.loads(path.read_text())["val_accuracy"] if path.exists() else None
+    what_to_do = f"make it with `dvc repro validate@{row}`"
+    with explained(f"{path}: no {{}}; {what_to_do}", KeyError, OSError):
+        return float(read_json(path, what_to_do)["val_accuracy"])
 
 
-def shares_right(row: str, n_seeds: int) -> dict[int, tuple[float, int]]:
-    """Return how often votes were right on the test images, by the votes for the winner."""
+def tested(row: str, classes: Sequence[str]) -> dict[tuple[str, int], Tested]:
+    """Return how often votes were right, by the winner and the votes for it.
+
+    Empty if each image was tested by one training run only, as with folds.
+    """
     path = RESULTS / row / "predictions.csv"
-    if not path.exists():
-        return {}
-    table = pd.read_csv(path)
-    answers = table.filter(regex=r"^seed_\d+$")
-    if "fold" in table or answers.shape[1] != n_seeds:
-        return {}
-    right: dict[int, list[bool]] = {}
-    for label, given in zip(table["label"], answers.to_numpy(), strict=True):
-        (winner, n), *others = Counter(given.tolist()).most_common()
-        if not others or others[0][1] < n:  # no tie
-            right.setdefault(n, []).append(winner == label)
-    return {n: (fmean(known), len(known)) for n, known in right.items()}
+    right: dict[tuple[str, int], list[bool]] = {}
+    with explained(
+        f"{path}: not predictions ({{}}); make them with `dvc repro validate@{row}`",
+        OSError,
+        ValueError,
+        LookupError,
+    ):
+        table = pd.read_csv(path)
+        if "fold" in table:
+            return {}
+        answers = table.filter(regex=r"^seed_\d+$").to_numpy(int)
+        for label, given in zip(table["label"], answers, strict=True):
+            (winner, n), *others = Counter(given.tolist()).most_common()
+            if not others or others[0][1] < n:  # no tie
+                right.setdefault((classes[winner], n), []).append(winner == label)
+    return {key: (fmean(known), len(known)) for key, known in right.items()}
 
 
-def to_text(loaded: params.Params, read: Sequence[Photo], juries: Sequence[Jury]) -> str:
-    main = spokesman(juries)
-    others = [jury for jury in juries if jury is not main]
-    missing = loaded.rows.keys() - {jury.row.name for jury in juries}
-    return render(
+def best_known(votes: Sequence[Votes]) -> Votes:
+    """Return the most accurate row, if possible one whose votes were tested."""
+    return next((each for each in votes if each.tested), votes[0])
+
+
+def to_text(
+    loaded: params.Params, read: Sequence[Photo], votes: Sequence[Votes], n_missing: int
+) -> str:
+    chosen = best_known(votes)
+    others = [each for each in votes if each is not chosen]
+    text = render(
         Path(__file__).with_name("predict.txt.jinja"),
         photos=read,
         shown=[printable(str(photo.path)) for photo in read],
-        juries=juries,
-        main=main,
+        votes=votes,
+        chosen=chosen,
+        n_others=len(others),
         agree=lambda picture: sum(
-            jury.answer(picture) == main.answer(picture) for jury in others
+            each.answer(picture) == chosen.answer(picture) for each in others
         ),
         question=question(loaded.data.classes),
         classes=loaded.data.classes,
-        n_missing=len(missing),
-        best_missing=best(missing) if missing else None,
+        unknown=[each.row.name for each in votes if each.accuracy is None],
+        n_missing=n_missing,
+        baseline=BASELINE,
     )
-
-
-def spokesman(juries: Sequence[Jury]) -> Jury:
-    """Return the most accurate row, if possible one whose votes were tested."""
-    return next((jury for jury in juries if jury.right), juries[0])
-
-
-def best(rows: Collection[str]) -> str:
-    """Return the row with the highest accuracy."""
-    return max(sorted(rows), key=lambda row: accuracy_of(row) or 0)
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def to_json(
-    files: Sequence[Path],
-    read: Sequence[Photo],
-    errors: dict[Path, UserError],
-    juries: Sequence[Jury],
+    read: Sequence[Photo], errors: dict[Path, UserError], votes: Sequence[Votes]
 ) -> list[dict[str, Any]]:
-    """Return one object per picture, in the order of the files."""
-    numbers = {photo.path: i for i, photo in enumerate(read)}
-    return [
-        {"picture": str(file), "error": str(errors[file])}
-        if file in errors
-        else {
-            "picture": str(file),
-            "rows": {jury.row.name: row_json(jury, numbers[file]) for jury in juries},
+    """Return an object for each picture that could be read, then for each other."""
+    answers: list[dict[str, Any]] = [
+        {
+            "picture": str(photo.path),
+            "rows": {each.row.name: row_json(each, i) for each in votes},
         }
-        for file in files
+        for i, photo in enumerate(read)
     ]
+    failed = [{"picture": str(file), "error": str(e)} for file, e in errors.items()]
+    return answers + failed
 
 
-def row_json(jury: Jury, picture: int) -> dict[str, Any]:
-    share, images = jury.share_right(picture) or (None, None)
+def row_json(votes: Votes, picture: int) -> dict[str, Any]:
+    share, images = votes.such_votes(picture) or (None, None)
     return {
-        "answer": jury.answer(picture),
-        "votes": jury.votes[picture],
-        "accuracy": jury.accuracy,
+        "answer": votes.answer(picture),
+        "votes": votes.by_picture[picture],
+        "accuracy": votes.accuracy,
         "right_for_such_votes": share,
         "such_votes": images,
     }
 
 
-def contact_sheet(read: Sequence[Photo], jury: Jury) -> Figure:
+def contact_sheet(read: Sequence[Photo], votes: Votes) -> Figure:
     """Draw the pictures as the nets see them, with the answers of a row."""
-    columns = min(COLUMNS, len(read))
-    rows = -(-len(read) // columns)
+    shown = read[:MAX_ON_SHEET]
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
     figure, panels = plt.subplots(
-        rows, columns, figsize=(1.5 * columns, 1.9 * rows + 0.5), squeeze=False
+        rows, columns, figsize=(1.5 * columns, 2.1 * rows + 0.5), squeeze=False
     )
     for axes in panels.flat:
         axes.set_axis_off()
-    for i, (axes, photo) in enumerate(zip(panels.flat, read, strict=False)):
+    for i, (axes, photo) in enumerate(zip(panels.flat, shown, strict=False)):
         axes.imshow(photo.pixels)
-        votes = f"{jury.n_votes(i)} of {jury.votes[i].total()}"
-        axes.set_title(f"{jury.answer(i)}\n{votes}", loc="center", fontsize=11)
-    figure.suptitle(f"Votes of {jury.row.name}", fontsize=12)
+        name = printable(photo.path.name)
+        said = f"{votes.answer(i)}, {votes.in_words(i)}"
+        axes.set_title(f"{name[:18]}\n{said}", loc="center", fontsize=9)
+    more = f" (the first {len(shown)} of {len(read)})" if len(shown) < len(read) else ""
+    figure.suptitle(f"Votes of {votes.row.name}{more}", fontsize=12)
     return figure
 
 

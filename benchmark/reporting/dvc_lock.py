@@ -10,6 +10,7 @@ from benchmark.running.files import md5
 
 LOCK = Path("dvc.lock")
 STAGES = ("download", "filter")
+NAME = params.PARAMS.name
 
 
 def md5s() -> dict[str, str]:
@@ -32,9 +33,30 @@ def is_up_to_date(row: str) -> bool:
             return False
         values = params.read_yaml(params.PARAMS)
         return all(
-            _value(values, key) == value
-            for key, value in stage["params"][params.PARAMS.name].items()
+            _value(values, key) == value for key, value in stage["params"][NAME].items()
         ) and all(_md5(Path(dep["path"])) == dep["md5"] for dep in stage["deps"])
+
+
+def is_trained_with_these_params(row: str) -> bool:
+    """Return whether params.yaml has the classes, the normalization and the net that the
+    row was trained with. True if dvc.lock does not know the row.
+    """
+    with _explained():
+        stages, values = _stages(), params.read_yaml(params.PARAMS)
+        trained = {
+            key: value
+            for stage in ("filter", f"train@{row}")
+            for key, value in stages.get(stage, {}).get("params", {}).get(NAME, {}).items()
+        }
+    keys = (
+        "data.classes",
+        "data.mean",
+        "data.std",
+        "model",
+        "model.n_chans",
+        f"rows.{row}",
+    )
+    return all(_value(values, key) == trained[key] for key in trained.keys() & {*keys})
 
 
 def _explained() -> Any:

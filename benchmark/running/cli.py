@@ -1,6 +1,7 @@
 """Command lines: arguments, `--help`, and one-line errors."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from inspect import unwrap
@@ -31,9 +32,13 @@ def run(main: Callable[..., None], *arguments: Argument) -> None:
     traceback.
     """
     # Elsewhere than on Linux, a console may not know characters such as −.
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    if sys.stdout:
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     try:
         main(**parse_args(main, arguments))
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -33,7 +33,10 @@ def explained(message: str, *kinds: type[Exception]) -> Iterator[None]:
     except UserError:
         raise
     except kinds as error:
-        raise UserError(message.replace("{}", cause_of(error))) from None
+        # A file name before the last {} may contain another one.
+        before, found, after = message.rpartition("{}")
+        cause = cause_of(error) if found else ""
+        raise UserError(f"{before}{cause}{after}") from None
 
 
 def cause_of(error: Exception) -> str:
