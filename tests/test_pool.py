@@ -58,6 +58,16 @@ def test_a_late_cell_makes_all_others_later(monkeypatch):
         assert shown.left() == pytest.approx(500)
 
 
+def test_a_cell_that_is_expected_to_take_no_time_can_be_late(monkeypatch):
+    """It only has to be stored, because its checkpoint has the last epoch."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    shown = Progress({0: ("net 0", 0.0), 1: ("net 1", 0.0)}, processes=1)
+    with shown:
+        now[0] = 1.0
+        assert shown.left() == 0
+
+
 def test_the_longest_cells_come_first(small_data, monkeypatch):
     loaded = params.load()
     cells = [cell for name in ("first", "res_deep") for cell in plan.cells(loaded, name)]

@@ -81,9 +81,9 @@ class Progress:
         ages = {cell: now - start for cell, start in self.started.copy().items()}
         pace = self.actual / self.expected if self.expected else 1.0
         late = [cell for cell in ages if ages[cell] > self.estimates[cell] * pace]
-        if late:
-            actual = self.actual + sum(ages[cell] for cell in late)
-            expected = self.expected + sum(self.estimates[cell] for cell in late)
+        actual = self.actual + sum(ages[cell] for cell in late)
+        expected = self.expected + sum(self.estimates[cell] for cell in late)
+        if late and expected:  # a finished checkpoint is expected to take 0 seconds
             pace = actual / expected
         running = [
             max(0.0, self.estimates[cell] * pace - age) for cell, age in ages.items()
