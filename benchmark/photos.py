@@ -19,9 +19,8 @@ SIZE = 32
 # Formats that Pillow reads by itself. For others, such as EPS, it runs another program, and
 # some can contain these.
 FORMATS = (
-    *("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI"),
-    *("TIFF", "WEBP"),
-)
+    "AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP",
+)  # fmt: skip
 MAX_BYTES = 200_000_000
 WHITE = (255, 255, 255)
 

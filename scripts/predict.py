@@ -153,10 +153,11 @@ def rows_with_models(loaded: params.Params, name: str | None) -> list[params.Row
             f"`dvc repro train@{name or BASELINE}`"
         )
     for row in trained:
-        if not dvc_lock.is_trained_with_these_params(row.name):
+        if not dvc_lock.fits_models(row.name):
             raise UserError(
-                f"{MODELS / row.name}: {params.PARAMS} has changed since these models were "
-                f"trained; undo the change, or run `dvc repro train@{row.name}`"
+                f"{MODELS / row.name}: {params.PARAMS} or {row.file} has changed since "
+                "these models were trained; undo the change, or run "
+                f"`dvc repro train@{row.name}`"
             )
     return trained
 

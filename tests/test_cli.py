@@ -58,3 +58,16 @@ def test_a_python_without_the_packages_is_one_line(module):
     [line] = ran.stderr.splitlines()
     assert re.match(r"error: \S+python\S* does not have the packages of this project", line)
     assert "source .venv/bin/activate" in line
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    program = (
+        "from benchmark.running import cli; cli.run(lambda: print('a line\\n' * 99999))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as ran:  # fmt: skip
+        assert ran.stdout.readline() == "a line\n"
+        ran.stdout.close()  # as `head -1` does
+        assert ran.stderr.read() == ""

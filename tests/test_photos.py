@@ -155,6 +155,7 @@ def with_alpha(mode):
 def rotated():
     exif = Image.Exif()
     exif[0x0112] = 6  # the viewer turns it by 90 degrees
+    exif[0x011A] = 1.5  # pixels per unit
     return encoded("JPEG", exif=exif)
 
 
@@ -173,7 +174,7 @@ ODD = {
     "luminance.tiff": encoded("TIFF", picture(mode="YCbCr")),
     "progressive.jpg": encoded("JPEG", progressive=True),
     "turned.jpg": rotated(),
-    "bad-exif.jpg": encoded("JPEG", exif=b"Exif\0\0II*\0" + b"\xff" * 20),
+    "bad-exif.jpg": rotated().replace(b"\x01\x1a\0\5", b"\x01\x1a\0\1"),
     "transparent.png": encoded("PNG", with_alpha("RGBA")),
     "transparent-grey.png": encoded("PNG", with_alpha("LA")),
     "transparent-palette.gif": encoded("GIF", with_alpha("P"), transparency=0),

@@ -18,6 +18,7 @@ from PIL import Image
 from benchmark import params
 from benchmark.data.scenes import scene
 from benchmark.running.errors import UserError
+from benchmark.running.files import md5
 from benchmark.running.repository import edit_params
 from benchmark.training import recipe, state_dict
 from scripts import predict
@@ -274,16 +275,42 @@ def test_errors(models, name, monkeypatch):
     assert Path("a.png").read_bytes() == before
 
 
-def filter_params(folder):
-    """A dvc.lock in which baseline was trained for other classes."""
-    stages = {"filter": {"params": {"params.yaml": {"data.classes": ["cat", "dog"]}}}}
-    (folder / "dvc.lock").write_text(json.dumps({"stages": stages}))
+def locked(filter=None, train=None, net=None, images="1" * 32):
+    """Write a dvc.lock that knows baseline, with these params and MD5s."""
+
+    def write(folder):
+        def path(name, content):
+            return {"path": name, "md5": content}
+
+        file = "architectures/baseline.py"
+        known = md5((folder / file).read_bytes())
+        stages = {
+            "filter": {
+                "params": {"params.yaml": filter or {}},
+                "outs": [path("data/cifar2.pt", "1" * 32)],
+            },
+            "train@baseline": {
+                "params": {"params.yaml": train or {}},
+                "deps": [path("data/cifar2.pt", images), path(file, net or known)],
+            },
+        }
+        (folder / "dvc.lock").write_text(json.dumps({"stages": stages}))
+
+    return write
+
+
+def test_models_that_fit_answer(results, capsys):
+    locked(filter={"data.classes": ["airplane", "bird"]}, train={"train.lr": 9})(results)
+    assert "bird" in said(capsys, save(results / "a.png"), row="baseline")
 
 
 DAMAGED = {
     "no models": (lambda folder: shutil.rmtree(folder / "models"), "dvc repro train@basel"),
     "model": (holds("models/baseline/seed-1.pt", b"x"), "seed-1.pt: not a state dict of"),
-    "other classes": (filter_params, "params.yaml has changed since these models were tra"),
+    "other classes": (locked(filter={"data.classes": ["cat", "dog"]}), "has changed since"),
+    "other mean": (locked(train={"data.mean": [0.1, 0.2, 0.3]}), "has changed since"),
+    "other net": (locked(net="0" * 32), "params.yaml or .*baseline.py has changed since"),
+    "other images": (locked(images="0" * 32), "or run `dvc repro train@baseline`"),
     "other size": (changed("model.n_chans", 8), "seed-0.pt: not a state dict of this net"),
     "metrics": (holds("metrics/baseline.json", "<<<<<<< HEAD"), "make it with `dvc repro"),
     "no accuracy": (holds("metrics/baseline.json", "{}"), "baseline.json: no .*accuracy"),

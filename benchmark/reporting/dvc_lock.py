@@ -37,26 +37,30 @@ def is_up_to_date(row: str) -> bool:
         ) and all(_md5(Path(dep["path"])) == dep["md5"] for dep in stage["deps"])
 
 
-def is_trained_with_these_params(row: str) -> bool:
-    """Return whether params.yaml has the classes, the normalization and the net that the
-    row was trained with. True if dvc.lock does not know the row.
+def fits_models(row: str) -> bool:
+    """Return whether params.yaml and the net's file are those that the row's models need.
+
+    That is the net, its size, the classes and the normalization; the recipe can be another
+    one. True if dvc.lock does not know the row.
     """
     with _explained():
-        stages, values = _stages(), params.read_yaml(params.PARAMS)
-        trained = {
+        train, chosen = (_stages().get(name, {}) for name in (f"train@{row}", "filter"))
+        images = {out["path"]: out["md5"] for out in chosen.get("outs", [])}
+        for dep in train.get("deps", []):
+            # Models of other images can be of other classes.
+            needed = images.get(dep["path"], dep["md5"])
+            if dep["path"].startswith(f"{params.ARCHITECTURES.name}/"):
+                needed = _md5(Path(dep["path"]))
+            if needed != dep["md5"]:
+                return False
+        values = params.read_yaml(params.PARAMS)
+        known = {
             key: value
-            for stage in ("filter", f"train@{row}")
-            for key, value in stages.get(stage, {}).get("params", {}).get(NAME, {}).items()
+            for stage in (train, chosen)
+            for key, value in stage.get("params", {}).get(NAME, {}).items()
         }
-    keys = (
-        "data.classes",
-        "data.mean",
-        "data.std",
-        "model",
-        "model.n_chans",
-        f"rows.{row}",
-    )
-    return all(_value(values, key) == trained[key] for key in trained.keys() & {*keys})
+        needs = ("data.classes", "data.mean", "data.std", f"rows.{row}", *params.SIZES)
+        return all(_value(values, key) == known[key] for key in needs if key in known)
 
 
 def _explained() -> Any:

@@ -27,7 +27,7 @@ class DivergedError(UserError):
 
 @contextmanager
 def explained(message: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn exceptions of these kinds into a UserError; `{}` stands for the cause."""
+    """Turn exceptions of these kinds into a UserError; the last `{}` is for the cause."""
     try:
         yield
     except UserError:
