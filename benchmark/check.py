@@ -90,8 +90,9 @@ def check_settings(
             "rename the argument"
         )
     sizes = sizes_of(declared)
-    wanted = size_key(declared)
-    if entry.sized_by != wanted:
+    # A size that the row sets itself is not shared.
+    wanted = size_key(declared.keys() - entry.settings.keys())
+    if entry.sized_by not in (wanted, size_key(declared)):
         takes = " and ".join(sizes) or "neither n_chans nor n_blocks"
         raise UserError(
             f"{where}.sized_by: {entry.sized_by!r}, but {file} takes {takes}; "
@@ -106,7 +107,7 @@ def check_settings(
         problem = params.explain(first, schema)
         if first["type"] == "extra_forbidden":
             fixed = ("net", "recipe", "sized_by")
-            allowed = ", ".join([*fixed, *declared, *params.Recipe.model_fields])
+            allowed = ", ".join([*fixed, *declared, *params.Recipe.model_fields, "table"])
             problem = f"{key}: unknown; the allowed keys are {allowed}"
         is_shared = key in sizes and key not in entry.settings
         section = f"{params.PARAMS}: model" if is_shared else where

@@ -118,7 +118,10 @@ SIZES: dict[str, tuple[str, ...]] = {
 
 
 class Entry(Section):
-    """A row's entry. Its other keys change the recipe, a size, or a setting of the net."""
+    """A row's entry. Its other keys change the recipe, a size, or a setting of the net.
+
+    table: the table that shows the row; by default, that of its recipe.
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Setting] = Field(init=False)
@@ -126,6 +129,7 @@ class Entry(Section):
     net: str
     recipe: str
     sized_by: Literal["data.classes", "model.n_chans", "model"]
+    table: str | None = Field(default=None, pattern=r"^[a-z]\w*$")
 
     @property
     def overrides(self) -> dict[str, Setting]:
@@ -161,7 +165,8 @@ class Params(Section):
 class Row:
     """A row of the tables: a net, and everything that its training needs.
 
-    settings: the arguments of the functions in the net's file.
+    settings: the arguments of the functions in the net's file. table: a name, or None for
+    the table of the recipe.
     """
 
     name: str
@@ -169,16 +174,17 @@ class Row:
     recipe: str
     settings: dict[str, Setting]
     training: Train
+    table: str | None = None
 
     @property
     def family(self) -> tuple[str, str]:
-        """Rows are compared with each other if recipe and split are the same."""
-        return self.recipe, self.training.split
+        """Rows are compared with each other if table and split are the same."""
+        return self.table or self.recipe, self.training.split
 
     @property
     def label(self) -> str:
-        """The name without the recipe: baseline for baseline_annealed."""
-        return self.name.removesuffix(f"_{self.recipe}")
+        """The name without the table: baseline for baseline_annealed."""
+        return self.name.removesuffix(f"_{self.family[0]}")
 
     @property
     def file(self) -> Path:
@@ -195,7 +201,12 @@ def row_of(params: Params, name: str) -> Row:
     recipe = params.recipes[entry.recipe].model_dump() | shared | entry.overrides
     sizes = {key: getattr(params.model, key) for key in SIZES[entry.sized_by]}
     return Row(
-        name, entry.net, entry.recipe, sizes | entry.settings, Train.model_validate(recipe)
+        name,
+        entry.net,
+        entry.recipe,
+        sizes | entry.settings,
+        Train.model_validate(recipe),
+        entry.table,
     )
 
 
@@ -279,6 +290,11 @@ def _check_entry(params: Params, name: str, entry: Entry) -> None:
         raise ValueError(
             f"{where}.recipe: {entry.recipe!r} is not a recipe of this file; "
             f"choose one of {', '.join(params.recipes)}"
+        )
+    if entry.table in params.recipes:
+        raise ValueError(
+            f"{where}.table: {entry.table!r} is a recipe, which has a table of its own; "
+            "choose another name"
         )
     recipe = params.recipes[entry.recipe].model_dump(include=set(Recipe.model_fields))
     try:

@@ -24,9 +24,10 @@ REDRAWN = ("compare", "convolve", "report", "describe")
 
 def main(recipe: str | None) -> None:
     loaded = params.load()
-    rows = [n for n, e in loaded.rows.items() if recipe in (None, e.recipe)]
+    tables = {name: params.row_of(loaded, name).family[0] for name in loaded.rows}
+    rows = [name for name, table in tables.items() if recipe in (None, table)]
     if not rows:
-        known = ", ".join(dict.fromkeys(entry.recipe for entry in loaded.rows.values()))
+        known = ", ".join(dict.fromkeys(tables.values()))
         raise errors.UserError(
             f"--recipe: {params.PARAMS} has no row with {recipe!r}; choose one of {known}"
         )
@@ -81,6 +82,8 @@ if __name__ == "__main__":
     cli.run(
         main,
         cli.argument(
-            "--recipe", metavar="NAME", help="only rows with this recipe; others stay as is"
+            "--recipe",
+            metavar="NAME",
+            help="only the table of this recipe; other rows stay as is",
         ),
     )

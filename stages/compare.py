@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark import params
 from benchmark.reporting import charts, tables
-from benchmark.reporting.comparison import Comparison, compare, warning
+from benchmark.reporting.comparison import Comparison, compare, split_tables, warning
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, read_families
@@ -34,10 +34,12 @@ def main() -> None:
         ("confusion", tables.confusion(families, loaded.data.classes)),
     ):
         stage.write(PLOTS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    stage.write(PLOTS / "ranking.png", png(charts.ranking(comparisons), dpi=200))
+    # Other nets have tables of their own, and are not in the pictures.
+    beside, _ = split_tables(comparisons)
+    stage.write(PLOTS / "ranking.png", png(charts.ranking(beside), dpi=200))
     for name, figure in (
         ("accuracy_comparison", charts.accuracy_comparison(families[0])),
-        ("loss_curves", charts.loss_curves(families)),
+        ("loss_curves", charts.loss_curves([each.results for each in beside])),
     ):
         stage.write(PLOTS / f"{name}.png", png(figure))
 
@@ -45,13 +47,17 @@ def main() -> None:
 def results_table(comparisons: list[Comparison], is_published: bool = True) -> str:
     """Render accuracies and verdicts as Markdown, beside published numbers, if any."""
     families = [comparison.results for comparison in comparisons]
-    rows = {name: row for results in families for name, row in results.rows.items()}
+    beside, others = split_tables(comparisons)
+    first = [each.results for each in beside]
+    names = dict.fromkeys(name for results in first for name in results.names)
     return render(
         TEMPLATES / "results.md.jinja",
         families=families,
         # The first family that has the net describes it: the chapter's.
-        ideas={name: tables.idea_of(first_row(families, name)) for name in rows},
+        ideas={name: tables.idea_of(first_row(first, name)) for name in names},
         comparisons=comparisons,
+        beside=beside,
+        others=others,
         in_full=in_full,
         # How many of the last epochs were scored on the test images.
         n_scored=[
@@ -62,7 +68,7 @@ def results_table(comparisons: list[Comparison], is_published: bool = True) -> s
             for results in families
         ],
         published=published(families[0].names) if is_published else {},
-        warnings=[warning(results) for results in families],
+        warning=warning,
     )
 
 

@@ -6,6 +6,7 @@ goes to pictures/, which git ignores.
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -14,15 +15,28 @@ from ruamel.yaml import YAML
 from benchmark import params
 from benchmark.classes import SYNTHETIC_CLASSES
 from benchmark.reporting import dvc_lock, page
-from benchmark.reporting.comparison import compare, ranked, warning
+from benchmark.reporting.comparison import (
+    Comparison,
+    compare,
+    ranked,
+    split_tables,
+    warning,
+)
 from benchmark.reporting.costs import Cost, by_cost, cost_of, front, training_seconds
-from benchmark.reporting.details import HEIGHT, MAX_LISTED, WIDTH, PairedCount, details_of
+from benchmark.reporting.details import (
+    HEIGHT,
+    MAX_LISTED,
+    WIDTH,
+    Details,
+    PairedCount,
+    details_of,
+)
 from benchmark.reporting.example_net import example
 from benchmark.reporting.page.net import N_READY, net
 from benchmark.reporting.real_images import load_real_images
 from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, environment_of, read_families
-from benchmark.reporting.scales import cost_scale, ranking_scale
+from benchmark.reporting.scales import Scale, cost_scale, ranking_scale
 from benchmark.reporting.summary import listed, summary
 from benchmark.reporting.tables import hardest, idea_of, question
 from benchmark.running import cli, stage
@@ -34,6 +48,37 @@ COMMITTED, REAL = Path("plots/report.html"), Path("pictures/report.html")
 MAX_HARDEST, MAX_SHOWN = 24, 12
 
 
+@dataclass(frozen=True)
+class Table:
+    """What the report shows of a family. costs, details: by net."""
+
+    results: Results
+    comparison: Comparison
+    title: page.Title
+    costs: dict[str, Cost]
+    details: dict[str, Details]
+
+    @property
+    def summary(self) -> str:
+        return summary(self.comparison, self.costs)
+
+    @property
+    def warning(self) -> str:
+        return warning(self.results)
+
+    @property
+    def scale(self) -> Scale:
+        return ranking_scale(self.results)
+
+    @property
+    def front(self) -> list[str]:
+        return front(self.results, self.costs)
+
+    @property
+    def cost_scale(self) -> Scale:
+        return cost_scale(self.costs.values())
+
+
 def main(real_images: bool = False) -> None:
     loaded = params.load()
     target = REAL if real_images else COMMITTED
@@ -43,35 +88,43 @@ def main(real_images: bool = False) -> None:
 def render_report(loaded: params.Params, target: Path) -> str:
     families = read_families(loaded)
     comparisons = [compare(results) for results in families]
+    # First the tables that have the same nets, as on the other pages.
+    beside, others = split_tables(comparisons)
+    comparisons = [*beside, *others]
+    families = [comparison.results for comparison in comparisons]
     n_classes = len(loaded.data.classes)
-    costs = [
-        {name: cost_of_row(loaded, row) for name, row in results.rows.items()}
-        for results in families
-    ]
-    details = [
-        {name: details_of(name, results, n_classes) for name in results.names}
-        for results in families
+    tables = [
+        Table(
+            comparison.results,
+            comparison,
+            title,
+            {n: cost_of_row(loaded, row) for n, row in comparison.results.rows.items()},
+            {
+                n: details_of(n, comparison.results, n_classes)
+                for n in comparison.results.names
+            },
+        )
+        for comparison, title in zip(comparisons, page.titles(families), strict=True)
     ]
     # The net that is trained here knows only the classes of the generated images.
     has_net = target == REAL or set(loaded.data.classes) == set(SYNTHETIC_CLASSES)
     shown = example(loaded, real_images=target == REAL) if has_net else None
     hard_images = hardest(families[0], MAX_HARDEST) if target == REAL else []
     hard = [image.index for image in hard_images]
-    of_nets = [i for f in details for d in f.values() for i in d.only_wrong[:MAX_SHOWN]]
+    of_nets = [
+        i
+        for each in tables
+        for d in each.details.values()
+        for i in d.only_wrong[:MAX_SHOWN]
+    ]
     ready = [*hard, *range(N_READY)][:N_READY]
     return render(
         TEMPLATES / "report.html",
-        families=families,
-        comparisons=comparisons,
-        titles=page.titles(families),
-        summaries=list(map(summary, comparisons, costs)),
-        warnings=list(map(warning, families)),
-        scales=list(map(ranking_scale, families)),
-        fronts=list(map(front, families, costs)),
-        cost_scales=[cost_scale(cost.values()) for cost in costs],
+        tables=tables,
+        summarized=[*tables[: len(beside)][::-1], *tables[len(beside) :]],
+        # A single net has no place in a ranking.
+        ranked_tables=[each for each in tables if len(each.costs) > 1] or tables,
         by_cost=by_cost,
-        costs=costs,
-        details=details,
         ideas={n: idea_of(row) for results in families for n, row in results.rows.items()},
         hard_images=hard_images,
         image_files=image_files([*hard, *of_nets]) if target == REAL else {},
@@ -127,7 +180,7 @@ def to_yaml(loaded: params.Params) -> str:
     buffer = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = None
-    yaml.dump(loaded.model_dump(), buffer)
+    yaml.dump(loaded.model_dump(exclude_none=True), buffer)
     return buffer.getvalue()
 
 

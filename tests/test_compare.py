@@ -365,6 +365,27 @@ def test_accuracies_on_held_out_images_are_called_so(three):
     assert "on 2,000 test images" in compare.results_table([judge(three)])
 
 
+def test_other_nets_have_a_table_of_their_own(three):
+    """So the first table, which the README shows, and the ranking stay as they are."""
+    hill = results_of({"baseline": 1.2, "flat": 1.25, "steep": 1.7}, recipe="hill")
+    own = {n: dataclasses.replace(row, table="hill") for n, row in hill.rows.items()}
+    hill = dataclasses.replace(hill, rows=own)
+    alone = results_of({"lonely": 1.7}, recipe="alone")
+    # A recipe for one of the nets, and for others, is beside, however many they are.
+    folds = in_folds({"better": 1.7, "x": 1.2, "y": 1.2, "z": 1.2})
+    comparisons = [judge(results) for results in (three, hill, alone, folds)]
+    beside, others = compare.split_tables(comparisons)
+    assert [each.results.table for each in beside] == ["train", "annealed"]
+    assert [each.results.table for each in others] == ["hill", "alone"]
+    first, *rest = compare.results_table(comparisons).split("\n## ")
+    together = compare.results_table([comparisons[0], comparisons[3]])
+    assert first == together.partition("\n## ")[0]
+    assert rest[0].startswith("Hill\n") and row(rest[0], "steep")[3].startswith("better by")
+    # There is nothing to compare a single net with.
+    assert rest[1].startswith("Alone\n") and len(row(rest[1], "lonely")) == 3
+    assert rest[2].startswith("More numbers") and rest[2].count("| steep |") == 1
+
+
 def test_two_recipes_side_by_side(three):
     families = [three, in_folds({"better": 1.7, "baseline": 1.2, "other": 1.2})]
     comparisons = [judge(results) for results in families]

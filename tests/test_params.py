@@ -45,6 +45,8 @@ WRONG = [
     ("annealed.schedule", "sine", "'sine' .*'constant', 'linear' or 'cosine'"),
     ("annealed.split", "half", "'half' .*'official' or 'folds'"),
     ("rows.my-net", ROW, "not a Python name"),
+    ("rows.baseline.table", "../x", "'../x' is not allowed: .*pattern"),
+    ("rows.baseline.table", "annealed", "'annealed' is a recipe, which has a table of its"),
     ("rows.baseline.epochs", "many", "'many' is not allowed: .*integer"),
     ("rows.baseline.n_blocks", 3, "unknown; .*takes no settings"),
     ("rows.dropout.p", 1, "1 .*less than 1"),
@@ -141,6 +143,16 @@ def test_check_reports_a_broken_net(workplace):
     )  # fmt: skip
     assert printed.startswith("error: architectures/mine.py: RuntimeError: ")
     assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["data.classes", "model.n_chans"])
+def test_a_row_with_a_size_of_its_own_need_not_depend_on_the_shared_one(workplace, key):
+    wide = ROW | {"net": "width", "sized_by": key, "n_chans": 64, "table": "mine"}
+    edit_params(workplace, {"rows.wide_mine": wide, "model.n_chans": 8})
+    load_and_check()
+    row = params.row_of(params.load(), "wide_mine")
+    assert row.settings == {"n_chans": 64}
+    assert (row.label, row.family) == ("wide", ("mine", "official"))
 
 
 def test_a_row_is_a_net_a_recipe_and_its_own_values(workplace):

@@ -122,7 +122,7 @@ def test_the_tables_say_the_same_once_the_net_has_a_row(mine):
     entry = {"net": "mine", "recipe": "annealed", "sized_by": "data.classes", "width": 3}
     edit_params(mine, {"rows.mine": entry})
     run("dvc", "repro", "--allow-missing", "compare", cwd=mine)
-    [family] = [f for f in read_families(params.load()) if f.recipe == "annealed"]
+    [family] = [f for f in read_families(params.load()) if f.table == "annealed"]
     verdicts = compare(family)
     for name in ("baseline", "width", "depth"):
         [said] = re.findall(rf"(?m)^ +\d  {name} +\d+\.\d% +[\d.]+  (.+)$", printed)

@@ -1,6 +1,6 @@
 """Judge all pairs of a family of rows. Every page takes its words from here.
 
-The rows of a family have the same recipe, and were tested on the same images. Its pairs are
+The rows of a family are in one table, and were tested on the same images. Its pairs are
 two families of tests, because readers ask two questions: which nets differ from the
 baseline, and which of the others differ from each other? Each pair is in one of them, so it
 has one verdict, and a new net makes the correction only a little stricter.
@@ -93,6 +93,20 @@ def compare(results: Results) -> Comparison:
     folds = results.folds if results.n_folds and correct else None
     n_seeds = {name: len(results.seeds[name]) for name in correct}
     return Comparison(results, judge_pairs(correct, folds, results.margin, n_seeds))
+
+
+def split_tables(
+    comparisons: Sequence[Comparison],
+) -> tuple[list[Comparison], list[Comparison]]:
+    """Return the first table with the other recipes for its nets, and all other tables."""
+    known = comparisons[0].results.names
+    beside: list[Comparison] = []
+    others: list[Comparison] = []
+    for each in comparisons:
+        results = each.results
+        is_beside = results.has_recipe and any(name in known for name in results.names)
+        (beside if is_beside else others).append(each)
+    return beside, others
 
 
 def judge_pairs(

@@ -34,13 +34,14 @@ BY_LABEL = ("rows", "metrics", "seeds", "curves", "predictions")
 
 @dataclass(frozen=True)
 class Results:
-    """Results of one family: rows with the same recipe, tested on the same images.
+    """Results of one family: rows of the same table, tested on the same images.
 
-    By label, which is the row's name without its recipe, in the order of params.yaml.
-    margin: up to this difference in accuracy, two nets are the same.
+    By label, which is the row's name without the table, in the order of params.yaml.
+    table: the name of a recipe, or of a table of its own. margin: up to this difference in
+    accuracy, two nets are the same.
     """
 
-    recipe: str
+    table: str
     rows: dict[str, Row]
     metrics: dict[str, dict[str, float]]
     seeds: dict[str, pd.DataFrame]
@@ -57,7 +58,12 @@ class Results:
 
     @property
     def title(self) -> str:
-        return "chapter" if self.recipe == CHAPTER else self.recipe
+        return "chapter" if self.table == CHAPTER else self.table
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether this is the table of one recipe."""
+        return all(row.table is None for row in self.rows.values())
 
     @property
     def names(self) -> list[str]:
@@ -233,7 +239,8 @@ def read(rows: Sequence[Row], margin: float) -> Results:
             seeds[label] = pd.read_csv(RESULTS / name / "seeds.csv")
             curves[label] = pd.read_csv(RESULTS / name / "loss_curve.csv")
             predictions[label] = pd.read_csv(RESULTS / name / "predictions.csv")
-    results = Results(rows[0].recipe, by_label, metrics, seeds, curves, predictions, margin)
+    table, _ = rows[0].family
+    results = Results(table, by_label, metrics, seeds, curves, predictions, margin)
     refuse_other_images(results)
     return results
 

@@ -16,6 +16,8 @@ def summary(comparison: Comparison, costs: Mapping[str, Cost]) -> str:
     names = ranked(results) if comparison.pairs else results.by_accuracy
     best = names[0]
     accuracy = format_percent(results.metrics[best]["val_accuracy"])
+    if len(results.names) == 1:
+        return f"{best} is right for {accuracy} of the images."
     of_these = "" if len(names) == len(results.names) else "of the nets with enough runs, "
     first = f"{of_these}{best} comes first: it is right for {accuracy} of the images."
     if not comparison.pairs:

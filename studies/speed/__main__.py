@@ -29,6 +29,7 @@ from benchmark.reporting.results import CHAPTER
 from benchmark.running import cli, errors
 from benchmark.running.files import write_atomic
 from benchmark.training.environment import computes_in_bf16, describe
+from studies import trainings
 from studies.speed.variants import CORES, make_cell, make_variants
 
 DOCS = Path("docs")
@@ -66,7 +67,7 @@ def main(rounds: int, images: int, bf16: bool, only: list[str] | None) -> None:
 
 
 def chapter_rows(loaded: params.Params) -> list[str]:
-    return [name for name, entry in loaded.rows.items() if entry.recipe == CHAPTER]
+    return [row.name for row in trainings.rows_of(loaded, CHAPTER)]
 
 
 def measure(

@@ -25,13 +25,13 @@ class Title:
 
 
 def titles(families: Sequence[Results]) -> list[Title]:
-    """Return the titles of the families, which can share a recipe, but not its split."""
+    """Return the titles of the families, which can share a table, but not its split."""
     found: list[Title] = []
-    recipes = [results.recipe for results in families]
+    tables = [results.table for results in families]
     for results in families:
-        whose = "chapter's" if results.recipe == CHAPTER else results.recipe
-        heading = f"With the {whose} recipe"
-        if recipes.count(results.recipe) > 1:
+        whose = "chapter's" if results.table == CHAPTER else results.table
+        heading = f"With the {whose} recipe" if results.has_recipe else f"In the {whose}"
+        if tables.count(results.table) > 1:
             heading += ", in folds" if results.n_folds else ", on the official test images"
         key = re.sub(r"\W+", "-", results.title)
         while key in (title.key for title in found):
