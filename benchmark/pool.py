@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from benchmark.reporting import dvc_lock
 from benchmark.running import finished, workers
 from benchmark.running.errors import UserError, explained
 from benchmark.running.finished import CellResult
-from benchmark.running.progress import Progress
+from benchmark.running.progress import Epochs, Progress
 from benchmark.training import plan
 from benchmark.training.plan import Cell
 
@@ -116,12 +116,32 @@ def map_cells(
     progress = Progress(
         {i: (str(cells[i]), seconds[i]) for i in longest_first},
         workers.n_processes(len(cells), threads),
+        lambda i: epochs_of(cells[i]),
     )
     tasks = [(i, portable(cells[i])) for i in longest_first]
     with progress:
         for i, result, took in workers.map_tasks(partial(timed, function), tasks, threads):
             progress.done(i, took)
             yield cells[i], result
+
+
+def epochs_of(cell: Cell) -> Epochs | None:
+    """Return how many epochs the checkpoint of a cell has, or None if there is none."""
+    if cell.stem is None:
+        return None
+    path = finished.find(cell.stem, finished.CHECKPOINT)
+    try:
+        changed = path.stat().st_mtime
+        return Epochs(_count_epochs(path, changed), cell.row.training.epochs, changed)
+    except OSError:  # the cell has just been finished
+        return None
+
+
+@cache
+def _count_epochs(path: Path, _changed: float) -> int:
+    from benchmark.running.checkpoint import count_epochs
+
+    return count_epochs(path)
 
 
 def estimates(cells: Sequence[Cell], threads: int) -> list[float]:

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from benchmark import params, pool, speed
-from benchmark.running import progress
-from benchmark.running.progress import Progress, format_time
+from benchmark.running import finished, progress
+from benchmark.running.progress import Epochs, Progress, format_time
 from benchmark.training import plan
 from benchmark.training.cell import fit
 from tests.conftest import FEW, IN_FOLDS, edit_params, modified, ran, run
@@ -30,11 +30,12 @@ def test_progress_says_what_is_done_running_and_left(monkeypatch, capsys):
     shown = Progress(cells, processes=2)
     with shown:
         assert shown.line() == (
-            "0 of 3 training runs done; running: deep, wide; 2 min left"
+            "0 of 3 training runs done; 2 min left; running: deep, wide"
         )
         now[0] = 120.0  # twice as slow as estimated
         shown.done(1, 120.0)
-        assert shown.line().startswith("1 of 3 training runs done; running: deep, small; ")
+        assert shown.line().startswith("1 of 3 training runs done; 1 min left; ")
+        assert shown.line().endswith("; running: deep, small")
         # deep takes 200 s in all, small 80 s.
         assert shown.left() == pytest.approx(80)
         now[0] = 200.0
@@ -56,6 +57,58 @@ def test_a_late_cell_makes_all_others_later(monkeypatch):
         assert shown.left() == pytest.approx(210)
         now[0] = 250.0  # so each of the others takes at least as long
         assert shown.left() == pytest.approx(500)
+
+
+def test_the_time_left_follows_the_epochs_of_a_long_run(monkeypatch, capsys):
+    """Here an epoch takes 100 s instead of 50, and the first cell has 7 of 10 already."""
+    now, found = [0.0], {}
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: 1_000_000 + now[0])
+    cells = {0: ("old", 150.0), 1: ("new", 500.0), 2: ("next", 500.0)}
+    shown = Progress(cells, processes=2, epochs_of=found.get)
+    shown._start_cells()
+    now[0] = 70.0
+    found[0] = Epochs(7, 10, 999_000.0)  # interrupted long ago
+    shown._look()
+    assert shown.line().endswith("running: old (epoch 7/10), new")
+    assert shown.left() == pytest.approx((80 + 430 + 500) / 2)
+    now[0] = 210.0
+    found[0] = Epochs(8, 10, 1_000_100.0)
+    found[1] = Epochs(1, 10, 1_000_100.0)
+    shown._look()
+    now[0] = 220.0
+    found[0] = Epochs(9, 10, 1_000_200.0)
+    found[1] = Epochs(2, 10, 1_000_200.0)
+    shown._look()
+    assert shown.line().endswith("running: old (epoch 9/10), new (epoch 2/10)")
+    # 80 s and 780 s; the third takes twice as long as expected, too.
+    pace = (300 + 1000) / (150 + 500)
+    assert shown.left() == pytest.approx((80 + 780 + 500 * pace) / 2)
+    shown.done(0, 300.0)
+    assert shown.line().endswith("running: new (epoch 2/10), next")
+
+
+def test_how_far_a_cell_is_stands_in_its_checkpoint(small_data):
+    [cell, other] = plan.cells(params.load(), "baseline")
+    assert pool.epochs_of(cell) is None
+
+    def interrupt(epoch, loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(cell, progress=interrupt)
+    found = pool.epochs_of(cell)
+    assert (found.done, found.total) == (1, 2)
+    assert 0 <= time.time() - found.when < 60
+    assert pool.epochs_of(other) is None
+    finished.find(cell.stem, finished.CHECKPOINT).write_bytes(b"damaged")
+    assert pool.epochs_of(cell).done == 0
+
+
+def test_an_interrupted_run_says_how_to_resume(capsys):
+    with pytest.raises(KeyboardInterrupt), Progress({0: ("deep", 9.0)}, processes=1):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.endswith("; run the same command again to resume\n")
 
 
 def test_a_cell_that_is_expected_to_take_no_time_can_be_late(monkeypatch):
@@ -188,7 +241,33 @@ def test_the_line_on_a_terminal_is_written_over(monkeypatch, capsys):
     with Progress({0: ("one", 1.0)}, processes=1) as _:
         time.sleep(0.1)
     said = capsys.readouterr().err
-    assert said.count("\r\033[K0 of 1 training runs done; running: one") > 1
+    assert said.count("\r\033[K0 of 1 training runs done; 1 s left; running: one") > 1
+
+
+def test_the_line_on_a_terminal_is_not_wider_than_the_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "ON_TERMINAL", 0.01)
+    monkeypatch.setenv("COLUMNS", "60")
+    with Progress({i: (f"net {i}", 5000.0) for i in range(16)}, processes=16):
+        time.sleep(0.1)
+    lines = [part for part in capsys.readouterr().err.split("\r\033[K") if "left" in part]
+    assert lines and {len(line) for line in lines} == {59}
+    assert lines[0].startswith("0 of 16 training runs done; 1 h 23 min left; run")
+    assert lines[0].endswith("…")
+
+
+def test_the_log_of_a_long_run_has_fewer_and_fewer_lines(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    shown = Progress({0: ("deep", 50_000.0)}, processes=1)
+    lines = 0
+    while now[0] < 50_000:
+        now[0] += shown._pause()
+        lines += 1
+    assert shown._pause() == pytest.approx(1000, rel=0.05)
+    assert lines < 300
+    shown.on_terminal = True
+    assert shown._pause() == progress.ON_TERMINAL
 
 
 @pytest.mark.slow

@@ -127,6 +127,12 @@ def read(path: Path, environment: Mapping[str, Any]) -> tuple[State | None, str]
     return state, ""
 
 
+def count_epochs(path: Path) -> int:
+    """Return how many epochs a checkpoint has; 0 if it is damaged. Raises OSError."""
+    state = _read(path)
+    return len(state["losses"]) if state else 0
+
+
 def _read(path: Path) -> State | None:
     """Return the state in the file, or None if the file is damaged."""
     content = path.read_bytes()

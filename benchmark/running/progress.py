@@ -1,32 +1,53 @@
 """The progress of a pool: one line for the whole run."""
 
+import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 
 # How often the line changes on a terminal, and how often a log gets a new one.
 ON_TERMINAL, IN_LOG = 1.0, 30.0
+# In the log of a long run: at most one line per this share of the time passed.
+LOG_SHARE = 0.02
 LONG = 60.0
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """How far a cell is. when: the last epoch ended, in seconds since 1970."""
+
+    done: int
+    total: int
+    when: float
 
 
 class Progress:
     """Says how many cells are done, which are running, and how much time is left."""
 
     def __init__(
-        self, cells: Mapping[int, tuple[str, float]], processes: int | None
+        self,
+        cells: Mapping[int, tuple[str, float]],
+        processes: int | None,
+        epochs_of: Callable[[int], Epochs | None] = lambda _: None,
     ) -> None:
         """cells: by number, a name and the estimated seconds, in the order of their start.
 
         processes: how many cells run at the same time; None if that is not known, so that
-        only the number of finished cells is shown.
+        only the number of finished cells is shown. epochs_of: looks how far a cell is; it
+        is called only for cells that have been running for a while.
         """
         self.names = {number: name for number, (name, _) in cells.items()}
         self.estimates = {number: seconds for number, (_, seconds) in cells.items()}
         self.processes = processes
         self.waiting = list(cells)
         self.started: dict[int, float] = {}
+        self.epochs_of = epochs_of
+        # What looks at running cells found: the last one, and the first in this run.
+        self.first: dict[int, Epochs] = {}
+        self.last: dict[int, Epochs] = {}
         self.n_done = 0
         self.actual = self.expected = 0.0
         self.began = time.monotonic()
@@ -59,6 +80,8 @@ class Progress:
         if self.processes and error is None:
             busy = min(1.0, self.actual / took / self.processes)
             line += f", processors busy {busy:.0%} of the time"
+        elif kind is KeyboardInterrupt:
+            line += "; run the same command again to resume"
         self._print(f"\r\033[K{line}" if self.on_terminal else line)
 
     def done(self, cell: int, seconds: float) -> None:
@@ -66,27 +89,31 @@ class Progress:
         self.n_done += 1
         self.actual += seconds
         self.expected += self.estimates[cell]
-        self.started.pop(cell, None)
+        for running in (self.started, self.first, self.last):
+            running.pop(cell, None)
         if cell in self.waiting:
             self.waiting.remove(cell)
         self._start_cells()
 
     def left(self) -> float:
-        """Estimate the seconds left, corrected by how long cells took.
+        """Estimate the seconds left, corrected by how long cells and epochs took.
 
         Running cells that are late count, too: a long run must not wait for its first cell
         to end before it says that everything takes longer.
         """
         now = time.monotonic()
         ages = {cell: now - start for cell, start in self.started.copy().items()}
-        pace = self.actual / self.expected if self.expected else 1.0
-        late = [cell for cell in ages if ages[cell] > self.estimates[cell] * pace]
-        actual = self.actual + sum(ages[cell] for cell in late)
-        expected = self.expected + sum(self.estimates[cell] for cell in late)
-        if late and expected:  # a finished checkpoint is expected to take 0 seconds
-            pace = actual / expected
+        by_epochs = {cell: self._left_by_epochs(cell) for cell in ages}
+        # What these running cells will have taken at the end.
+        known = {cell: ages[cell] + s for cell, s in by_epochs.items() if s is not None}
+        pace = self._pace(known)
+        late = {
+            c: ages[c] for c in ages.keys() - known if ages[c] > self.estimates[c] * pace
+        }
+        pace = self._pace(known | late)
         running = [
-            max(0.0, self.estimates[cell] * pace - age) for cell, age in ages.items()
+            max(0.0, known.get(cell, self.estimates[cell] * pace) - age)
+            for cell, age in ages.items()
         ]
         waiting = sum(self.estimates[cell] for cell in self.waiting) * pace
         return max([*running, (sum(running) + waiting) / (self.processes or 1)])
@@ -95,20 +122,60 @@ class Progress:
         """Describe the state of the pool."""
         parts = [f"{self.n_done} of {len(self.estimates)} training runs done"]
         if self.started and not self.ended.is_set():
-            running = ", ".join(self.names[cell] for cell in list(self.started))
-            parts += [f"running: {running}", f"{format_time(self.left())} left"]
+            running = ", ".join(map(self._describe, list(self.started)))
+            parts += [f"{format_time(self.left())} left", f"running: {running}"]
         return "; ".join(parts)
+
+    def _describe(self, cell: int) -> str:
+        epochs = self.last.get(cell)
+        how_far = f" (epoch {epochs.done}/{epochs.total})" if epochs else ""
+        return f"{self.names[cell]}{how_far}"
+
+    def _pace(self, running: Mapping[int, float]) -> float:
+        """Return how many times as long as estimated cells take: finished and running."""
+        expected = self.expected + sum(self.estimates[cell] for cell in running)
+        if not expected:  # a finished checkpoint is expected to take 0 seconds
+            return 1.0
+        return (self.actual + sum(running.values())) / expected
+
+    def _left_by_epochs(self, cell: int) -> float | None:
+        """Return how many seconds a running cell needs if its next epochs are as fast."""
+        first, last = self.first.get(cell), self.last.get(cell)
+        if not first or not last or first.done == last.done:
+            return None
+        per_epoch = (last.when - first.when) / (last.done - first.done)
+        left = per_epoch * (last.total - last.done) - (time.time() - last.when)
+        return max(0.0, left)
+
+    def _look(self) -> None:
+        for cell, start in self.started.copy().items():
+            age = time.monotonic() - start
+            if age > LONG and (found := self.epochs_of(cell)):
+                self.last[cell] = found
+                # The run may have resumed what was interrupted yesterday.
+                if time.time() - found.when < age:
+                    self.first.setdefault(cell, found)
 
     def _start_cells(self) -> None:
         while self.waiting and len(self.started) < (self.processes or 0):
             self.started[self.waiting.pop(0)] = time.monotonic()
 
     def _tick(self) -> None:
-        while not self.ended.wait(ON_TERMINAL if self.on_terminal else IN_LOG):
+        while not self.ended.wait(self._pause()):
+            self._look()
+            line = self.line()
             if self.on_terminal:
-                print(f"\r\033[K{self.line()}", end="", file=sys.stderr, flush=True)
+                # A longer line would not be overwritten.
+                room = shutil.get_terminal_size().columns - 1
+                if len(line) > room:
+                    line = f"{line[: room - 1]}…"
+                print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
             else:
-                self._print(self.line())
+                self._print(line)
+
+    def _pause(self) -> float:
+        passed = time.monotonic() - self.began
+        return ON_TERMINAL if self.on_terminal else max(IN_LOG, LOG_SHARE * passed)
 
     def _print(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
