@@ -1,4 +1,4 @@
-"""Train the cells of any rows in one pool, the longest first.
+"""Train the cells of any rows in one pool: those that are begun, then the longest first.
 
 First, the speed of every row is measured, so that a long run can say how long it will take.
 This module does not import torch, so that a stage whose cells are finished starts quickly.
@@ -112,17 +112,22 @@ def map_cells(
     finished.prune()
     threads = cells[0].row.training.threads
     seconds = estimates(cells, threads)
-    longest_first = sorted(range(len(cells)), key=lambda i: -seconds[i])
+    # An interrupted run goes on where it was, and does not leave everything half done.
+    order = sorted(range(len(cells)), key=lambda i: (not is_begun(cells[i]), -seconds[i]))
     progress = Progress(
-        {i: (str(cells[i]), seconds[i]) for i in longest_first},
+        {i: (str(cells[i]), seconds[i]) for i in order},
         workers.n_processes(len(cells), threads),
         lambda i: epochs_of(cells[i]),
     )
-    tasks = [(i, portable(cells[i])) for i in longest_first]
+    tasks = [(i, portable(cells[i])) for i in order]
     with progress:
         for i, result, took in workers.map_tasks(partial(timed, function), tasks, threads):
             progress.done(i, took)
             yield cells[i], result
+
+
+def is_begun(cell: Cell) -> bool:
+    return bool(cell.stem and finished.find(cell.stem, finished.CHECKPOINT).exists())
 
 
 def epochs_of(cell: Cell) -> Epochs | None:

@@ -129,6 +129,16 @@ def test_the_longest_cells_come_first(small_data, monkeypatch):
     assert order == [cells[1], cells[2], cells[3], cells[0]]
 
 
+def test_cells_that_are_begun_come_before_longer_ones(small_data, monkeypatch):
+    """Interrupted twice, a run would otherwise have twice as many half-done cells."""
+    cells = plan.cells(params.load(), "res_deep")
+    monkeypatch.setattr(pool, "estimates", lambda cells, threads: [4.0, 1.0])
+    checkpoint = finished.find(cells[1].stem, finished.CHECKPOINT)
+    checkpoint.parent.mkdir(exist_ok=True)
+    checkpoint.touch()
+    assert [cell for cell, _ in pool.map_cells(str, cells)] == [cells[1], cells[0]]
+
+
 def test_an_interrupted_cell_is_expected_to_take_less(small_data):
     first, second = plan.cells(params.load(), "baseline")
 
