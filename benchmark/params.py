@@ -165,8 +165,8 @@ class Params(Section):
 class Row:
     """A row of the tables: a net, and everything that its training needs.
 
-    settings: the arguments of the functions in the net's file. table: a name, or None for
-    the table of the recipe.
+    settings: the arguments of the functions in the net's file. own_table: a name, or None
+    if the row is in the table of its recipe.
     """
 
     name: str
@@ -174,17 +174,21 @@ class Row:
     recipe: str
     settings: dict[str, Setting]
     training: Train
-    table: str | None = None
+    own_table: str | None = None
+
+    @property
+    def table(self) -> str:
+        return self.own_table or self.recipe
 
     @property
     def family(self) -> tuple[str, str]:
         """Rows are compared with each other if table and split are the same."""
-        return self.table or self.recipe, self.training.split
+        return self.table, self.training.split
 
     @property
     def label(self) -> str:
         """The name without the table: baseline for baseline_annealed."""
-        return self.name.removesuffix(f"_{self.family[0]}")
+        return self.name.removesuffix(f"_{self.table}")
 
     @property
     def file(self) -> Path:

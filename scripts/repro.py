@@ -1,7 +1,7 @@
 """Run everything that is not up to date: `dvc repro`, with all training in one pool.
 
 DVC runs its stages one after another, so it trains only the seeds of one row at a time.
-This script first trains the missing cells of all rows together, the longest first; then
+This script first trains the missing cells of all rows together, as pool.py does; then
 DVC's stages collect them. Plain `dvc repro` gives the same bytes.
 """
 
@@ -24,7 +24,7 @@ REDRAWN = ("compare", "convolve", "report", "describe")
 
 def main(recipe: str | None) -> None:
     loaded = params.load()
-    tables = {name: params.row_of(loaded, name).family[0] for name in loaded.rows}
+    tables = {name: params.row_of(loaded, name).table for name in loaded.rows}
     rows = [name for name, table in tables.items() if recipe in (None, table)]
     if not rows:
         known = ", ".join(dict.fromkeys(tables.values()))
@@ -84,6 +84,6 @@ if __name__ == "__main__":
         cli.argument(
             "--recipe",
             metavar="NAME",
-            help="only the table of this recipe; other rows stay as is",
+            help="only the table with this name, such as annealed; other rows stay as is",
         ),
     )

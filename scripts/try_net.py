@@ -51,7 +51,7 @@ def with_row(loaded: params.Params, net: str) -> tuple[params.Params, str]:
         raise UserError(f"{params.PARAMS}: has no recipe {RECIPE}, which this needs")
     rows = {name: params.row_of(loaded, name) for name in loaded.rows}
     for name, row in rows.items():
-        if row.family[0] == RECIPE and net in (name, row.label):
+        if row.table == RECIPE and net in (name, row.label):
             return loaded, name
     file = params.ARCHITECTURES / f"{net}.py"
     if not net.isidentifier() or not file.is_file():
@@ -99,7 +99,7 @@ def results_of(row: params.Row, trained: list[CellResult], margin: float) -> Res
     """Return the results of a row that has just been trained, without its loss curve."""
     scores = {result["seed"]: result["scores"] for result in trained}
     return Results(
-        row.family[0],
+        row.table,
         {row.label: row},
         {row.label: summarize(scores)},
         {row.label: pd.read_csv(io.StringIO(seeds_csv(scores)))},

@@ -26,7 +26,7 @@ Key = tuple[str, float]
 def rows_of(loaded: params.Params, recipe: str) -> list[params.Row]:
     """Return the rows in the table of this recipe."""
     rows = (params.row_of(loaded, name) for name in loaded.rows)
-    return [row for row in rows if row.family[0] == recipe]
+    return [row for row in rows if row.table == recipe]
 
 
 def train(

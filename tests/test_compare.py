@@ -368,7 +368,7 @@ def test_accuracies_on_held_out_images_are_called_so(three):
 def test_other_nets_have_a_table_of_their_own(three):
     """So the first table, which the README shows, and the ranking stay as they are."""
     hill = results_of({"baseline": 1.2, "flat": 1.25, "steep": 1.7}, recipe="hill")
-    own = {n: dataclasses.replace(row, table="hill") for n, row in hill.rows.items()}
+    own = {n: dataclasses.replace(row, own_table="hill") for n, row in hill.rows.items()}
     hill = dataclasses.replace(hill, rows=own)
     alone = results_of({"lonely": 1.7}, recipe="alone")
     # A recipe for one of the nets, and for others, is beside, however many they are.

@@ -88,7 +88,7 @@ def test_the_time_left_follows_the_epochs_of_a_long_run(monkeypatch, capsys):
     assert shown.line().endswith("running: new (epoch 2/10), next")
 
 
-def test_how_far_a_cell_is_stands_in_its_checkpoint(small_data):
+def test_a_checkpoint_says_how_far_its_cell_is(small_data):
     [cell, other] = plan.cells(params.load(), "baseline")
     assert pool.epochs_of(cell) is None
 
@@ -103,6 +103,23 @@ def test_how_far_a_cell_is_stands_in_its_checkpoint(small_data):
     assert pool.epochs_of(other) is None
     finished.find(cell.stem, finished.CHECKPOINT).write_bytes(b"damaged")
     assert pool.epochs_of(cell).done == 0
+
+
+def slow(cell):
+    time.sleep(1)
+
+
+def test_a_pool_says_which_epoch_its_cells_have_reached(small_data, monkeypatch, capsys):
+    def interrupt(epoch, loss):
+        raise KeyboardInterrupt
+
+    cells = plan.cells(params.load(), "baseline")
+    with pytest.raises(KeyboardInterrupt):
+        fit(cells[1], progress=interrupt)
+    monkeypatch.setattr(progress, "LONG", 0.0)
+    monkeypatch.setattr(progress, "IN_LOG", 0.1)
+    assert len(list(pool.map_cells(slow, cells))) == 2
+    assert "running: baseline seed 1 (epoch 1/2)" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_how_to_resume(capsys):

@@ -29,8 +29,8 @@ STATES = {
     UNKNOWN: "#6b7280",
     NOT_TESTED: "#6b7280",
 }
-# A second difference between better or worse and the same, for those who see few colours.
-FACES = {SAME: "white"}
+# A second difference, for those who see few colours: the same, and two kinds of grey.
+FACES = {SAME: "white", NOT_TESTED: "white"}
 LEGEND = {
     BETTER: "better than baseline",
     WORSE: "worse than baseline",

@@ -63,7 +63,7 @@ class Results:
     @property
     def has_recipe(self) -> bool:
         """Whether this is the table of one recipe."""
-        return all(row.table is None for row in self.rows.values())
+        return all(row.own_table is None for row in self.rows.values())
 
     @property
     def names(self) -> list[str]:
@@ -239,8 +239,7 @@ def read(rows: Sequence[Row], margin: float) -> Results:
             seeds[label] = pd.read_csv(RESULTS / name / "seeds.csv")
             curves[label] = pd.read_csv(RESULTS / name / "loss_curve.csv")
             predictions[label] = pd.read_csv(RESULTS / name / "predictions.csv")
-    table, _ = rows[0].family
-    results = Results(table, by_label, metrics, seeds, curves, predictions, margin)
+    results = Results(rows[0].table, by_label, metrics, seeds, curves, predictions, margin)
     refuse_other_images(results)
     return results
 

@@ -30,7 +30,9 @@ def titles(families: Sequence[Results]) -> list[Title]:
     tables = [results.table for results in families]
     for results in families:
         whose = "chapter's" if results.table == CHAPTER else results.table
-        heading = f"With the {whose} recipe" if results.has_recipe else f"In the {whose}"
+        heading = (
+            f"With the {whose} recipe" if results.has_recipe else f"In the {whose} table"
+        )
         if tables.count(results.table) > 1:
             heading += ", in folds" if results.n_folds else ", on the official test images"
         key = re.sub(r"\W+", "-", results.title)
