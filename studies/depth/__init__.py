@@ -1,0 +1,1 @@
+"""How deep? Residual nets from 1 to 100 blocks: docs/depth.md."""

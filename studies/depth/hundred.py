@@ -1,0 +1,157 @@
+"""The chapter's recipe with 100 blocks, for 100 epochs: docs/depth/*_seed_*.json.
+
+Two runs of the corrected net, which are cells of `dvc exp run -S model.n_blocks=100`, and
+one of the net as printed. Records have the accuracy after every tenth epoch.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark import params, pool
+from benchmark.running import checkpoint, errors, finished
+from benchmark.running.files import write_atomic
+from benchmark.training import cell as training
+from benchmark.training import plan, recipe
+from benchmark.training.environment import Environment, choose_device, describe, merge
+from benchmark.training.loop import shuffled_batches
+from benchmark.training.plan import Cell
+from benchmark.training.scoring import accuracy, predict
+from notebook import defects, rows
+from notebook import train as notebook
+
+FOLDER = Path("docs/depth")
+ROW, BLOCKS, SEEDS, EPOCHS = "res_deep", 100, 2, 100
+# At half the time of fp32, on the processors that were used.
+PRECISION = "bf16"
+# The accuracy is recorded after every `EVERY` epochs.
+EVERY = 10
+CORRECTED, AS_PRINTED = "corrected", "as_printed"
+
+Record = dict[str, Any]
+
+
+def train(loaded: params.Params) -> list[Record]:
+    """Return the records of all three runs; train those that are not finished."""
+    cells = [*corrected(loaded), as_printed(loaded)]
+    missing = [cell for cell in cells if not read(cell).get("final")]
+    code = {cell.stem: pool.code_of(cell) for cell in missing}
+    if missing:
+        for cell, final in pool.map_cells(train_and_record, missing):
+            pool.refuse_other_code(cell, code[cell.stem])
+            write(cell, {**read(cell), "final": final})
+    return [read(cell) for cell in cells]
+
+
+def corrected(loaded: params.Params) -> list[Cell]:
+    """Return the cells of the benchmark's own row, with 100 blocks."""
+    sizes = loaded.model.model_copy(update={"n_blocks": BLOCKS})
+    row = params.row_of(loaded.model_copy(update={"model": sizes}), ROW)
+    changed = {"precision": PRECISION, "seeds": SEEDS, "epochs": EPOCHS}
+    row = replace(row, name=CORRECTED, training=row.training.model_copy(update=changed))
+    return plan.cells_of(row, loaded.data)
+
+
+def as_printed(loaded: params.Params) -> Cell:
+    """Return the first cell of the notebook's row, with the 100 epochs of the notebook."""
+    table = rows.load().model_copy(update={"rows": {ROW: printed_row()}})
+    cell = notebook.cells(loaded, table, ROW)[0]
+    assert cell.stem
+    # notebook.train trains in fp32, so its stems do not name the precision.
+    stem = cell.stem.with_name(f"{PRECISION}-{cell.stem.name}")
+    cell = training.with_training(cell, precision=PRECISION)
+    return replace(cell, row=replace(cell.row, name=AS_PRINTED), stem=stem)
+
+
+def printed_row() -> rows.Row:
+    return rows.load().rows[ROW].model_copy(update={"epochs": EPOCHS, "blocks": BLOCKS})
+
+
+def train_and_record(cell: Cell) -> Record:
+    """Train a cell in a worker, recording its accuracies; return the final scores."""
+    if cell.row.name == AS_PRINTED:
+        fit(cell)
+        final = notebook.train_row(cell, printed_row())
+        keys = ("loss", "val_accuracy", "val_accuracy_in_eval_mode")
+        return {key: final[key] for key in keys}
+    if not plan.is_finished(cell):
+        fit(cell)
+    result = training.train_cell(cell)
+    if cell.stem:
+        pool.store(cell.stem, result)
+    *_, loss = result["losses"]
+    *_, last = result["val_accuracies"]
+    return {"loss": loss, "val_accuracy": last, "last_epochs": result["val_accuracies"]}
+
+
+def fit(cell: Cell) -> None:
+    """Train until the last checkpoint; what trains the cell next only has to score it."""
+    printed = cell.row.name == AS_PRINTED
+    batches: training.MakeBatches = defects.fixed_order if printed else shuffled_batches
+    with (
+        checkpoint.locked(cell.stem, str(cell)),
+        errors.blame_architecture(str(cell)),
+        notebook.flushed_denormals() if printed else nullcontext(),
+    ):
+        training.fit(cell, batches, progress=partial(record, cell))
+
+
+def record(cell: Cell, epoch: int, loss: float) -> None:
+    """Add the accuracy after this epoch to the cell's record."""
+    if epoch % EVERY:
+        return
+    environment = describe(
+        choose_device(cell.row.training.device), cell.row.training.threads
+    )
+    assert cell.stem
+    path = finished.find(cell.stem, finished.CHECKPOINT)
+    state, _ = checkpoint.read(path, environment)
+    if state is None:
+        return
+    before = read(cell)
+    # A run whose checkpoint was lost starts over: its later epochs are of the former run.
+    epochs = [entry for entry in before.get("epochs", ()) if entry["epoch"] < epoch]
+    entry = {"epoch": epoch, "loss": loss, **accuracies(cell, state["model"])}
+    machines: list[Environment] = [before["environment"]] if epochs else []
+    now = merge([*machines, state["environment"]])
+    write(cell, {"seed": cell.seed, "environment": now, "epochs": [*epochs, entry]})
+
+
+def accuracies(cell: Cell, weights: dict[str, Any]) -> dict[str, float]:
+    """Score the test images in eval mode; for the net as printed, in train mode, too."""
+    architecture, data = training.complete(cell)
+    with torch.random.fork_rng(devices=[]):  # the training run goes on after this
+        model = recipe.build_model(architecture, len(data.class_names), cell.row.settings)
+    model.load_state_dict(weights)
+    images, labels = data.normalized(data.val_images), data.val_labels
+    found = {"accuracy": accuracy(predict(model, images), labels)}
+    if cell.row.name == AS_PRINTED:
+        predicted = defects.predict_in_train_mode(model, images, notebook.BATCH_SIZE)
+        found["accuracy_in_train_mode"] = accuracy(predicted, labels)
+    return found
+
+
+def path_of(cell: Cell) -> Path:
+    return FOLDER / f"{cell.row.name}_seed_{cell.seed}.json"
+
+
+def read(cell: Cell) -> Record:
+    """Return a cell's record; empty if it has none."""
+    path = path_of(cell)
+    found: Record = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def write(cell: Cell, found: Record) -> None:
+    path_of(cell).parent.mkdir(exist_ok=True)
+    write_atomic(path_of(cell), (json.dumps(found, indent=1) + "\n").encode())
+
+
+def final_accuracies(records: Sequence[Record]) -> list[float]:
+    return [found["final"]["val_accuracy"] for found in records]
