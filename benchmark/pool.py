@@ -56,23 +56,34 @@ def say_if_only_models_are_missing(*names: str) -> None:
 def train(cells: Sequence[Cell]) -> list[CellResult]:
     """Return the results of the cells; train those that are not finished.
 
+    Raises UserError.
+    """
+    results = dict(train_each(cells))
+    return [results[cell.stem] for cell in cells]
+
+
+def train_each(cells: Sequence[Cell]) -> Iterator[tuple[Path | None, CellResult]]:
+    """Yield the stem and the result of each cell: first those of finished cells.
+
     Each result is stored at once, so a run that is interrupted loses at most one epoch of
     every running cell. Raises UserError.
     """
     # Rows that are trained in the same way share their cells.
     distinct = {cell.stem: cell for cell in cells}
-    stored = {stem: plan.result_of(cell) for stem, cell in distinct.items()}
-    results = {stem: result for stem, result in stored.items() if result}
-    missing = [cell for stem, cell in distinct.items() if stem not in results]
+    missing = []
+    for stem, cell in distinct.items():
+        if result := plan.result_of(cell):
+            yield stem, result
+        else:
+            missing.append(cell)
     if missing:
         code = {cell.row.file: code_of(cell) for cell in missing}
         function = in_worker("benchmark.rehearsal.rehearse", "train_cell")
         for cell, result in map_cells(function, missing):
-            results[cell.stem] = result
             if cell.stem:
                 refuse_other_code(cell, code[cell.row.file])
                 store(cell.stem, result)
-    return [results[cell.stem] for cell in cells]
+            yield cell.stem, result
 
 
 def store(stem: Path, result: CellResult) -> None:

@@ -1,13 +1,89 @@
-"""Entry point."""
+"""How deep? docs/depth.md.
 
-from benchmark import params
+Trains residual nets with 1 to 100 blocks: with the annealed recipe in six folds, each with
+the learning rate that suits it, and 100 blocks with the chapter's recipe. An interrupted
+run can resume.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark import params, pool
+from benchmark.reporting.costs import cost_of
+from benchmark.reporting.figures import png
 from benchmark.running import cli
-from studies.depth import hundred
+from benchmark.running.files import write_atomic
+from benchmark.training.environment import choose_device, describe
+from benchmark.training.recipe import load_architecture
+from notebook.report import PUBLISHED
+from studies.depth import folds, hundred
+from studies.depth.compare import Comparison
+from studies.depth.page import page
+from studies.depth.picture import chart
+from studies.trainings import cell_of
+
+PAGE, PICTURE = Path("docs/depth.md"), Path("docs/depth.png")
+TIMES = folds.FOLDER / "times.json"
 
 
-def main() -> None:
-    hundred.train(params.load())
+def main(only: str | None) -> None:
+    loaded = params.load()
+    records = hundred.train(loaded) if only != "folds" else []
+    rates, tested = folds.train(loaded) if only != "hundred" else ([], [])
+    if only:
+        return
+    best = folds.best_rates(rates)
+    margin, chance = loaded.compare.margin / 100, 1 / len(loaded.data.classes)
+    comparison = Comparison(folds.depths(tested, best), chance, margin)
+    net = load_architecture(hundred.ROW)
+    sizes = {n: folds.variant(loaded, n, best[n], "folds").settings for n in best}
+    text = page(
+        loaded,
+        comparison,
+        rates,
+        tested,
+        records,
+        times=read_times(loaded, best),
+        parameters={n: cost_of(net, 2, size).parameters for n, size in sizes.items()},
+        published=published(),
+    )
+    write_atomic(PAGE, text.encode())
+    write_atomic(PICTURE, png(chart(comparison, records)))
+
+
+def read_times(loaded: params.Params, best: Mapping[int, float]) -> dict[str, Any]:
+    """Return how long a run of each depth takes. If times.json is missing, measure it."""
+    if not TIMES.exists():
+        rows = [folds.variant(loaded, n, rate, "folds") for n, rate in best.items()]
+        cells = [replace(cell_of(row, loaded.data, 0), stem=None) for row in rows]
+        where = rows[0].training
+        seconds = pool.estimates(cells, where.threads)
+        measured = {
+            "environment": describe(choose_device(where.device), where.threads),
+            "seconds": dict(zip(map(str, best), seconds, strict=True)),
+        }
+        write_atomic(TIMES, (json.dumps(measured, indent=1) + "\n").encode())
+    found: dict[str, Any] = json.loads(TIMES.read_text())
+    return found
+
+
+def published() -> float:
+    """Return the accuracy that the notebook prints for the very deep net."""
+    return float(pd.read_csv(PUBLISHED, index_col="row")["val"][hundred.ROW])
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(
+        main,
+        cli.argument(
+            "--only",
+            choices=("folds", "hundred"),
+            help="train one half, and write no page: folds (annealed recipe, all depths), "
+            "or hundred (chapter's recipe, 100 blocks)",
+        ),
+    )

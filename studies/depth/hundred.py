@@ -80,7 +80,8 @@ def train_and_record(cell: Cell) -> Record:
         final = notebook.train_row(cell, printed_row())
         keys = ("loss", "val_accuracy", "val_accuracy_in_eval_mode")
         return {key: final[key] for key in keys}
-    if not plan.is_finished(cell):
+    # A cell that the pipeline has finished has no record, so it trains again.
+    if not plan.is_finished(cell) or not read(cell):
         fit(cell)
     result = training.train_cell(cell)
     if cell.stem:
@@ -149,7 +150,7 @@ def read(cell: Cell) -> Record:
 
 
 def write(cell: Cell, found: Record) -> None:
-    path_of(cell).parent.mkdir(exist_ok=True)
+    path_of(cell).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path_of(cell), (json.dumps(found, indent=1) + "\n").encode())
 
 

@@ -1,0 +1,62 @@
+"""docs/depth.png: accuracy by depth, and a hundred blocks over a hundred epochs."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark.reporting.charts import PERCENT, RECIPE_COLOURS
+from studies.depth.compare import Comparison, accuracy_of
+from studies.depth.hundred import Record
+
+BLUE, ORANGE, _, PURPLE = RECIPE_COLOURS
+GREY = "#888888"
+
+
+def chart(comparison: Comparison, records: Sequence[Record]) -> Figure:
+    """Draw both panels, for a width of 900 pixels."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
+    by_depth(left, comparison)
+    over_epochs(right, records)
+    left.set_ylim(0.48, 0.96)
+    left.set_ylabel("accuracy on images not trained on")
+    left.yaxis.set_major_formatter(PERCENT)
+    return figure
+
+
+def by_depth(axes: Axes, comparison: Comparison) -> None:
+    alive = comparison.alive
+    for depth in comparison.depths:
+        folds = depth.correct.mean(axis=1)
+        axes.plot([depth.blocks] * len(folds), folds, "_", color=GREY, ms=9, mew=1)
+    estimates = [accuracy_of(depth) for depth in alive]
+    blocks = [depth.blocks for depth in alive]
+    axes.plot(blocks, [e.mean for e in estimates], "o-", color=BLUE, ms=6)
+    for n, estimate in zip(blocks, estimates, strict=True):
+        axes.plot([n, n], estimate.interval(), color=BLUE, lw=3, solid_capstyle="butt")
+    axes.set_xscale("log")
+    axes.set_xticks([depth.blocks for depth in comparison.depths], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("residual blocks")
+    axes.set_title("Annealed recipe: six folds (–), mean (•), 95% interval", fontsize=11)
+
+
+def over_epochs(axes: Axes, records: Sequence[Record]) -> None:
+    *corrected, printed = records
+    for record in corrected:
+        draw(axes, record, "accuracy", BLUE, f"corrected, seed {record['seed']}")
+    draw(axes, printed, "accuracy_in_train_mode", ORANGE, "as printed, in train mode")
+    draw(axes, printed, "accuracy", PURPLE, "as printed, in eval mode")
+    axes.axhline(0.5, color=GREY, lw=1, ls=":")
+    axes.set_xlabel("epoch")
+    axes.set_title("Chapter's recipe, 100 blocks, every tenth epoch", fontsize=11)
+    axes.legend(loc="center right", fontsize=10, frameon=False)
+
+
+def draw(axes: Axes, record: Record, key: str, colour: str, label: str) -> None:
+    epochs = record["epochs"]
+    xs, ys = [e["epoch"] for e in epochs], [e[key] for e in epochs]
+    style = "s--" if record["seed"] else "o-"
+    axes.plot(xs, ys, style, color=colour, ms=4, label=label)
