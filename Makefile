@@ -13,7 +13,7 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check demo repro quick notebook pictures readme changes pr-report merge-results verify same-bytes \
-	try judge plan predict bench kill-test drill portability elsewhere simulate same-net tune recipes test test-fast lint format lock audit
+	try judge plan predict bench kill-test drill portability elsewhere simulate same-net tune recipes depth test test-fast lint format lock audit
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ same-net: setup ## Train one net 240 times, and compare it with itself: docs/sam
 
 recipes: setup ## Compare both recipes on the official test images: docs/recipes.md; over an hour
 	@$(BIN)/python -m studies.recipes
+
+depth: setup ## Compare 1 to 100 residual blocks: docs/depth.md; 9 hours on two cores
+	@$(BIN)/python -m studies.depth
 
 # The former names of two targets.
 drill: kill-test
