@@ -7,7 +7,8 @@ written after each run, so a study can resume.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import joblib
 import numpy as np
 
 from benchmark import params, pool
+from benchmark.data import dataset
+from benchmark.running.errors import DivergedError
 from benchmark.running.files import write_atomic
 from benchmark.running.finished import CellResult
 from benchmark.stats.uncertainty import Matrix
 from benchmark.training import plan
+from benchmark.training.environment import choose_device, describe
 
 Record = dict[str, Any]
 # A net and a learning rate.
@@ -70,35 +74,77 @@ def train_runs(
     data: params.Data,
     runs: Sequence[tuple[Key, int]],
 ) -> list[Record]:
-    """Train these variants and seeds side by side; return all records of the variants."""
+    """Train these variants and seeds side by side; return all records of the variants.
+
+    A run whose loss is not finite gets a record, too: all its answers count as wrong.
+    """
     records = read(path, variants, data)
     known = {(key_of(record), record["seed"]) for record in records}
-    missing = [run for run in runs if run not in known]
-    cells = [cell_of(variants[key], data, seed) for key, seed in missing]
-    # Variants that are trained in the same way share a cell.
-    sharing: dict[Path | None, list[tuple[Key, int]]] = {}
-    for cell, run in zip(cells, missing, strict=True):
-        sharing.setdefault(cell.stem, []).append(run)
+    missing = {
+        run: cell_of(variants[run[0]], data, run[1]) for run in runs if run not in known
+    }
+    if missing:
+        say_what_is_dropped(path, len(records))
     order = {key: i for i, key in enumerate(variants)}
-    for stem, result in pool.train_each(cells):
-        records += [record_of(key, variants[key], data, result) for key, _ in sharing[stem]]
-        records.sort(key=lambda record: (record["seed"], order[key_of(record)]))
-        write_atomic(path, json.dumps(records).encode())
+    while missing:
+        for stem, result in train_each(list(missing.values())):
+            # Variants that are trained in the same way share a cell.
+            done = [run for run, cell in missing.items() if cell.stem == stem]
+            for key, seed in done:
+                del missing[key, seed]
+                records.append(record_of(key, variants[key], data, seed, result))
+            records.sort(key=lambda record: (record["seed"], order[key_of(record)]))
+            write_atomic(path, json.dumps(records).encode())
     return records
 
 
-def record_of(key: Key, row: params.Row, data: params.Data, result: CellResult) -> Record:
-    scores = result["scores"]
-    wrong = np.array(scores["predictions"]) != np.array(scores["labels"])
+def train_each(
+    cells: Sequence[plan.Cell],
+) -> Iterator[tuple[Path | None, CellResult | None]]:
+    """Yield the results like pool.train_each; None for a run that diverges, the last one.
+
+    The other runs are then interrupted, and resume from their checkpoints.
+    """
+    try:
+        yield from pool.train_each(cells)
+    except DivergedError as error:
+        print(f"note: {error}", file=sys.stderr)
+        yield next((c.stem, None) for c in cells if str(error).startswith(f"{c}: "))
+
+
+def say_what_is_dropped(path: Path, n_kept: int) -> None:
+    n_dropped = len(json.loads(path.read_text())) - n_kept if path.exists() else 0
+    if n_dropped:
+        print(
+            f"note: {path}: {n_dropped} records are for other params, another net or other "
+            "images, and are dropped",
+            file=sys.stderr,
+        )
+
+
+def record_of(
+    key: Key, row: params.Row, data: params.Data, seed: int, result: CellResult | None
+) -> Record:
+    """Return the record of a run. result: None if it diverged."""
+    if result:
+        scores = result["scores"]
+        wrong = np.array(scores["predictions"]) != np.array(scores["labels"])
+        loss, environment = result["losses"][-1], result["environment"]
+    else:
+        images = dataset.load(data.mean, data.std)
+        split = dataset.split(images, row.training.split, seed, data.holdout)
+        wrong, loss = np.ones(len(split.val_labels)), None
+        where = row.training
+        environment = describe(choose_device(where.device), where.threads)
     return {
         "net": key[0],
         "lr": key[1],
-        "seed": result["seed"],
+        "seed": seed,
         **hashes(row, data),
         "wrong": np.flatnonzero(wrong).tolist(),
         "images": len(wrong),
-        "loss": result["losses"][-1],
-        "environment": result["environment"],
+        "loss": loss,
+        "environment": environment,
     }
 
 

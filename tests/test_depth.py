@@ -78,28 +78,40 @@ def test_a_rate_that_worked_by_luck_loses_its_place():
     assert all(rate < folds.FIRST[n] for n, rate in best.items() if n > 1)
 
 
+DEAD = r"with 2 blocks, 1 of 6 runs learns nothing"
+
+
 @pytest.mark.parametrize(
-    ("depths", "answer"),
+    ("depths", "answer", "enough"),
     [
-        ([depth(1, 0.9), depth(2, 0.9), depth(5, 0.9)],
-         r"No: no deeper net is better than the one with 1 block\."),
-        ([depth(1, 0.9), depth(2, 0.9), depth(5, 0.8)],
-         r"No: .* 1 block; 5 blocks are worse\."),
+        ([depth(1, 0.9), depth(2, 0.8), depth(5, 0.8)],
+         r"No: no deeper net is better than 1 block; 2 and 5 blocks are worse\.", 1),
+        ([depth(1, 0.9), depth(2, 0.902), depth(5, 0.8)],
+         r"We cannot tell: no .* is clearly better than 1 block; 5 blocks are worse\.", 1),
         ([depth(1, 0.8), depth(2, 0.9), depth(5, 0.9)],
-         r"Yes, up to 2 blocks: compared with 1 block, that is \+\d+\.\d points "
-         r"\(.* to .*\); no deeper net is better than that\."),
+         r"Yes, up to 2 blocks: that is \d+\.\d points better than 1 block "
+         r"\(.* to .*\); no deeper net is clearly better than that\.", 2),
         ([depth(1, 0.8), depth(2, 0.9), depth(5, 0.8), depth(10, 0.7)],
-         r"Yes, up to 2 .* than that; 5 and 10 blocks are worse\."),
+         r"Yes, up to 2 .* than that; 5 and 10 blocks are worse\.", 2),
         ([depth(1, 0.7), depth(2, 0.8), depth(5, 0.9)],
-         r"Yes, up to 5 blocks: [^;]*\."),
+         r"Yes, up to 5 blocks: [^;]*\.", 5),
         ([depth(1, 0.8), depth(2, 0.9), depth(5, 0.9), depth(10, 0.9, dead=2)],
-         r"Yes, up to 2 .*; with 10 blocks, 2 of 6 runs learn nothing\."),
-        ([depth(1, 0.9), depth(2, 0.9, dead=1)],
-         r"No depths can be compared: .*"),
+         r"Yes, up to 2 .*; with 10 blocks, 2 of 6 runs learn nothing\.", 2),
+        ([depth(1, 0.9), depth(2, 0.9, dead=1)], rf"These runs cannot say: {DEAD}\.", 1),
+        ([depth(2, 0.9, dead=1)], rf"These runs cannot say: {DEAD}\.", None),
     ],
 )  # fmt: skip
-def test_the_answer_covers_every_outcome(depths, answer):
-    assert re.fullmatch(answer, compared(*depths).answer())
+def test_the_answer_covers_every_outcome(depths, answer, enough):
+    comparison = compared(*depths)
+    assert re.fullmatch(answer, comparison.answer())
+    assert comparison.enough == enough
+
+
+def test_a_depth_that_does_not_help_is_never_recommended():
+    """Each step is too small to be seen; together, they are not."""
+    depths = [depth(n, 0.88 + 0.004 * i) for i, n in enumerate(DEPTHS)]
+    comparison = compared(*depths)
+    assert comparison.better_than(1) and comparison.enough in comparison.better_than(1)
 
 
 def test_a_dead_run_does_not_widen_the_intervals_of_other_depths():
@@ -138,7 +150,8 @@ def test_the_page_has_every_depth_and_says_which_runs_failed(invented):
     for n in DEPTHS:
         [row] = re.findall(rf"^\| {n} \| 1,234 .*$", text, re.MULTILINE)
         assert ("2 of 6 runs learned nothing" in row) == (n == 100)
-    assert "range from\n  50.0% to 87.0%" in text and "prints 87.7%" in text
+    assert text.count("its accuracy ranges from 50.0% to 87.0%") == 2
+    assert "prints 87.7%" in text
     assert "\n\n\n\n" not in text
     chart_of = chart(comparison, runs)
     assert [axes.get_xlabel() for axes in chart_of.axes] == ["residual blocks", "epoch"]
@@ -176,20 +189,38 @@ def test_the_net_as_printed_is_scored_both_ways(few_epochs):
     assert final["val_accuracy_in_eval_mode"] == last["accuracy"]
 
 
-def test_all_runs_are_trained_once_and_a_lost_checkpoint_drops_later_epochs(
-    few_epochs, capsys
-):
+def test_all_runs_are_trained_once_and_keep_their_records(few_epochs, capsys):
     first = hundred.train(few_epochs)
     assert "2 training runs" in capsys.readouterr().err
     assert [r["epochs"][-1]["epoch"] for r in first] == [4, 4]
     assert hundred.train(few_epochs) == first
     assert capsys.readouterr().err == ""
+    assert not list(Path("checkpoints").glob("*.pt"))
+
+
+@pytest.mark.parametrize("left", ["nothing", "a checkpoint", "the finished cell"])
+def test_a_run_without_a_complete_record_starts_over(few_epochs, capsys, left):
+    first = hundred.train(few_epochs)
     [cell] = hundred.corrected(few_epochs)
-    before = hundred.read(cell)
-    hundred.write(cell, {"seed": 0, "environment": MACHINE, "epochs": [{"epoch": 4}]})
-    cell.stem.with_suffix(finished.FINISHED).unlink()
-    hundred.train(few_epochs)
-    assert hundred.read(cell) == before
+    begun = {"seed": 0, "environment": MACHINE, "epochs": first[0]["epochs"][:1]}
+    hundred.write(cell, begun)
+    if left != "the finished cell":
+        cell.stem.with_suffix(finished.FINISHED).unlink()
+    if left == "a checkpoint":
+        hundred.fit(cell)
+        hundred.write(cell, {**begun, "epochs": []})
+    capsys.readouterr()
+    assert hundred.train(few_epochs) == first
+    assert "corrected seed 0: the accuracies of its former run" in capsys.readouterr().err
+
+
+def test_a_record_of_another_net_does_not_count(few_epochs, small_data):
+    [cell] = hundred.corrected(few_epochs)
+    hundred.write(cell, {"final": {}})
+    assert hundred.read(cell)
+    file = small_data / "architectures/res_deep.py"
+    file.write_text(file.read_text() + "\n# changed\n")
+    assert hundred.read(cell) == {}
 
 
 def test_rates_and_folds_are_trained_and_kept(small_data, monkeypatch):

@@ -39,14 +39,28 @@ def test_records_are_kept_and_only_missing_seeds_are_trained(small_data, capsys)
         key: replace(v, training=v.training.model_copy(update={"epochs": 1}))
         for key, v in variants.items()
     }
-    trainings.train(
-        path, other, loaded.data, range(1)
-    )  # records for other params do not count
-    assert "2 training runs" in capsys.readouterr().err
+    # Records for other params do not count.
+    trainings.train(path, other, loaded.data, range(1))
+    said = capsys.readouterr().err
+    assert "2 training runs" in said and "4 records are for other params" in said
     correct = trainings.correct_of(both)
     assert {key: matrix.shape for key, matrix in correct.items()} == dict.fromkeys(
         variants, (2, 4)
     )
+
+
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(small_data, capsys):
+    loaded = params.load()
+    row = params.row_of(loaded, "depth")
+    variants = {("depth", lr): tuning.with_rate(row, lr) for lr in (1e30, 0.01)}
+    path = small_data / "records.json"
+    records = trainings.train(path, variants, loaded.data, range(2))
+    correct = trainings.correct_of(records)
+    assert correct["depth", 1e30].sum() == 0
+    assert correct["depth", 0.01].shape == correct["depth", 1e30].shape
+    assert "note: depth with lr 1e+30 seed 0: the loss is" in capsys.readouterr().err
+    assert trainings.train(path, variants, loaded.data, range(2)) == records
+    assert capsys.readouterr().err == ""
 
 
 def test_a_variant_has_its_own_learning_rate_and_keeps_the_rest(small_data):

@@ -38,10 +38,11 @@ def main(only: str | None) -> None:
     if only:
         return
     best = folds.best_rates(rates)
-    margin, chance = loaded.compare.margin / 100, 1 / len(loaded.data.classes)
-    comparison = Comparison(folds.depths(tested, best), chance, margin)
+    n_classes, margin = len(loaded.data.classes), loaded.compare.margin / 100
+    comparison = Comparison(folds.depths(tested, best), 1 / n_classes, margin)
     net = load_architecture(hundred.ROW)
-    sizes = {n: folds.variant(loaded, n, best[n], "folds").settings for n in best}
+    rows = {n: folds.variant(loaded, n, best[n], "folds") for n in best}
+    costs = {n: cost_of(net, n_classes, row.settings) for n, row in rows.items()}
     text = page(
         loaded,
         comparison,
@@ -49,7 +50,7 @@ def main(only: str | None) -> None:
         tested,
         records,
         times=read_times(loaded, best),
-        parameters={n: cost_of(net, 2, size).parameters for n, size in sizes.items()},
+        parameters={n: cost.parameters for n, cost in costs.items()},
         published=published(),
     )
     write_atomic(PAGE, text.encode())
@@ -57,18 +58,22 @@ def main(only: str | None) -> None:
 
 
 def read_times(loaded: params.Params, best: Mapping[int, float]) -> dict[str, Any]:
-    """Return how long a run of each depth takes. If times.json is missing, measure it."""
-    if not TIMES.exists():
-        rows = [folds.variant(loaded, n, rate, "folds") for n, rate in best.items()]
-        cells = [replace(cell_of(row, loaded.data, 0), stem=None) for row in rows]
-        where = rows[0].training
-        seconds = pool.estimates(cells, where.threads)
-        measured = {
-            "environment": describe(choose_device(where.device), where.threads),
-            "seconds": dict(zip(map(str, best), seconds, strict=True)),
-        }
-        write_atomic(TIMES, (json.dumps(measured, indent=1) + "\n").encode())
-    found: dict[str, Any] = json.loads(TIMES.read_text())
+    """Return how long a run of each depth takes on one core; measure it if need be.
+
+    That is, if times.json does not have all depths. Delete it to measure again.
+    """
+    found: dict[str, Any] = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    if found.get("seconds", {}).keys() == set(map(str, best)):
+        return found
+    seconds = {}
+    for n, rate in best.items():  # one at a time, so that nothing else runs beside it
+        row = folds.variant(loaded, n, rate, "folds")
+        cell = replace(cell_of(row, loaded.data, 0), stem=None)
+        [seconds[str(n)]] = pool.estimates([cell], row.training.threads)
+    where = loaded.train
+    environment = describe(choose_device(where.device), where.threads)
+    found = {"environment": environment, "seconds": seconds}
+    write_atomic(TIMES, (json.dumps(found, indent=1) + "\n").encode())
     return found
 
 

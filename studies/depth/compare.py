@@ -7,21 +7,27 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmark.stats.folds import fold_accuracy, fold_differences
+from benchmark.stats.folds import Folds, fold_accuracy, fold_differences
 from benchmark.stats.uncertainty import Estimate, Matrix
-from benchmark.stats.verdicts import BETTER, WORSE, Verdict, verdicts
+from benchmark.stats.verdicts import (
+    BETTER,
+    UNKNOWN,
+    WORSE,
+    Verdict,
+    format_points,
+    verdicts,
+)
 from studies.depth.folds import Depth, name_of
-
-# A run that is no better than this many times chance has learned nothing.
-GUESSING = 1.1
+from studies.tuning import GUESSING
 
 
 @dataclass(frozen=True)
 class Comparison:
     """All depths, compared with each other.
 
-    A depth with a run that learned nothing has no verdict, and is left out of the estimate
-    of the others' variances. chance: the accuracy of guessing. margin: see Verdict.
+    A depth with a run that learned nothing (see GUESSING) has no verdict, and is left out
+    of the estimate of the others' variances. chance: the accuracy of guessing. margin: see
+    Verdict.
     """
 
     depths: Sequence[Depth]
@@ -55,52 +61,63 @@ class Comparison:
             return self.pairs[blocks, other]
         return self.pairs[other, blocks].reversed
 
-    @cached_property
-    def enough(self) -> Depth:
-        """The shallowest net that no deeper one beats."""
-        return next(
-            depth
+    def better_than(self, blocks: int) -> list[int]:
+        """Return the deeper nets that are better than this one, the shallowest first."""
+        return [
+            depth.blocks
             for depth in self.alive
-            if not any(
-                self.verdict(other.blocks, depth.blocks).word == BETTER
-                for other in self.alive
-                if other.blocks > depth.blocks
-            )
-        )
+            if depth.blocks > blocks and self.verdict(depth.blocks, blocks).word == BETTER
+        ]
+
+    @cached_property
+    def enough(self) -> int | None:
+        """The shallowest depth that helps, and that no deeper one beats.
+
+        If none helps, the shallowest of all. None if none can be compared.
+        """
+        if not self.alive:
+            return None
+        first = self.alive[0].blocks
+        helping = self.better_than(first)
+        return next((n for n in helping if not self.better_than(n)), first)
 
     def answer(self) -> str:
         """Answer in one sentence: does depth help?"""
-        if len(self.alive) < 2:
-            return "No depths can be compared: of the others, some runs learned nothing."
-        first, enough = self.alive[0].blocks, self.enough.blocks
-        deeper = [depth.blocks for depth in self.alive if depth.blocks > enough]
-        worse = [n for n in deeper if self.verdict(n, enough).word == WORSE]
-        if enough == first:
-            parts = [f"No: no deeper net is better than the one with {name_of(first)}"]
-        else:
-            gain = self.verdict(enough, first)
-            points = f"{100 * gain.estimate.mean:+.1f}".replace("-", "−")
-            parts = [
-                f"Yes, up to {name_of(enough)}: compared with {name_of(first)}, that is "
-                f"{points} points ({gain.shown_interval})"
-            ]
-            if deeper:
-                parts.append("no deeper net is better than that")
-        if worse:
-            parts.append(f"{in_words(worse)} blocks are worse")
-        parts += [
-            f"with {name_of(depth.blocks)}, {n} of {len(depth.correct)} runs learn nothing"
+        dead = [
+            f"with {name_of(depth.blocks)}, {n} of {len(depth.correct)} runs "
+            f"{'learns' if n == 1 else 'learn'} nothing"
             for depth in self.depths
             if (n := self.n_dead(depth))
         ]
-        return "; ".join(parts) + "."
+        if len(self.alive) < 2 or self.enough is None:
+            return f"These runs cannot say: {'; '.join(dead)}."
+        first, enough = self.alive[0].blocks, self.enough
+        deeper = [depth.blocks for depth in self.alive if depth.blocks > enough]
+        words = {n: self.verdict(n, enough).word for n in deeper}
+        if enough > first:
+            gain = self.verdict(enough, first)
+            points = format_points(gain.estimate.mean)
+            parts = [
+                f"Yes, up to {name_of(enough)}: that is {points} points better than "
+                f"{name_of(first)} ({gain.shown_interval})"
+            ]
+            parts += ["no deeper net is clearly better than that"] * bool(deeper)
+        elif UNKNOWN in words.values():
+            parts = [
+                f"We cannot tell: no deeper net is clearly better than {name_of(first)}"
+            ]
+        else:
+            parts = [f"No: no deeper net is better than {name_of(first)}"]
+        if worse := [n for n, word in words.items() if word == WORSE]:
+            parts.append(f"{in_words(worse)} blocks are worse")
+        return "; ".join(parts + dead) + "."
 
 
 def accuracy_of(depth: Depth) -> Estimate:
     return fold_accuracy(depth.correct.ravel(), folds_of(depth.correct))
 
 
-def folds_of(correct: Matrix) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def folds_of(correct: Matrix) -> Folds:
     """Return the fold of each image of a raveled matrix: folds × images."""
     return np.repeat(np.arange(len(correct), dtype=np.int64), correct.shape[1])
 

@@ -34,7 +34,8 @@ PRECISION = "bf16"
 class Depth(NamedTuple):
     """A depth, trained with its own rate.
 
-    correct: folds × images, 1 if correct, else 0. losses: the last training loss, by fold.
+    correct: folds × images, 1 if correct, else 0. losses: the last training loss, by fold;
+    NaN if it was not finite.
     """
 
     blocks: int
@@ -124,11 +125,11 @@ def mean(values: list[float]) -> float:
 def depths(records: list[Record], best: Mapping[int, float]) -> list[Depth]:
     """Return what the records of the folds say about each depth, the shallowest first."""
     correct = trainings.correct_of(records)
-    losses: dict[Key, list[float]] = {}
+    losses: dict[Key, list[float | None]] = {}
     for record in sorted(records, key=lambda record: record["seed"]):
         losses.setdefault(trainings.key_of(record), []).append(record["loss"])
     found = []
     for blocks, rate in best.items():
         key = name_of(blocks), rate
-        found.append(Depth(blocks, rate, correct[key], np.array(losses[key])))
+        found.append(Depth(blocks, rate, correct[key], np.array(losses[key], float)))
     return found

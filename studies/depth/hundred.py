@@ -5,7 +5,7 @@ one of the net as printed. Records have the accuracy after every tenth epoch.
 """
 
 import json
-from collections.abc import Sequence
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -40,12 +40,16 @@ Record = dict[str, Any]
 def train(loaded: params.Params) -> list[Record]:
     """Return the records of all three runs; train those that are not finished."""
     cells = [*corrected(loaded), as_printed(loaded)]
-    missing = [cell for cell in cells if not read(cell).get("final")]
+    missing = [cell for cell in cells if "final" not in read(cell)]
     code = {cell.stem: pool.code_of(cell) for cell in missing}
     if missing:
+        for cell in missing:
+            start_over_without_records(cell)
         for cell, final in pool.map_cells(train_and_record, missing):
             pool.refuse_other_code(cell, code[cell.stem])
             write(cell, {**read(cell), "final": final})
+            if cell.stem:
+                finished.discard_checkpoint(cell.stem)
     return [read(cell) for cell in cells]
 
 
@@ -73,16 +77,37 @@ def printed_row() -> rows.Row:
     return rows.load().rows[ROW].model_copy(update={"epochs": EPOCHS, "blocks": BLOCKS})
 
 
+def start_over_without_records(cell: Cell) -> None:
+    """Delete the checkpoint of a cell whose accuracies were not recorded all along.
+
+    So it is if `dvc repro` or `dvc exp run` trained the cell, or a part of it.
+    """
+    assert cell.stem
+    recorded = epochs_of(read(cell))
+    path = finished.find(cell.stem, finished.CHECKPOINT)
+    n_epochs = checkpoint.count_epochs(path) if path.exists() else 0
+    is_known = recorded == list(range(EVERY, n_epochs + 1, EVERY))
+    if recorded[-1:] != [EPOCHS] and (plan.is_finished(cell) or not is_known):
+        path.unlink(missing_ok=True)
+        print(
+            f"note: {cell}: the accuracies of its former run were not all recorded, so it "
+            "starts over",
+            file=sys.stderr,
+        )
+
+
+def epochs_of(found: Record) -> list[int]:
+    return [entry["epoch"] for entry in found.get("epochs", ())]
+
+
 def train_and_record(cell: Cell) -> Record:
     """Train a cell in a worker, recording its accuracies; return the final scores."""
-    if cell.row.name == AS_PRINTED:
+    if epochs_of(read(cell))[-1:] != [EPOCHS]:
         fit(cell)
+    if cell.row.name == AS_PRINTED:
         final = notebook.train_row(cell, printed_row())
         keys = ("loss", "val_accuracy", "val_accuracy_in_eval_mode")
         return {key: final[key] for key in keys}
-    # A cell that the pipeline has finished has no record, so it trains again.
-    if not plan.is_finished(cell) or not read(cell):
-        fit(cell)
     result = training.train_cell(cell)
     if cell.stem:
         pool.store(cell.stem, result)
@@ -130,7 +155,10 @@ def accuracies(cell: Cell, weights: dict[str, Any]) -> dict[str, float]:
     with torch.random.fork_rng(devices=[]):  # the training run goes on after this
         model = recipe.build_model(architecture, len(data.class_names), cell.row.settings)
     model.load_state_dict(weights)
+    # As in training, so that the last epoch gets the same score here and there.
+    model.to(memory_format=torch.channels_last)
     images, labels = data.normalized(data.val_images), data.val_labels
+    images = images.to(memory_format=torch.channels_last)
     found = {"accuracy": accuracy(predict(model, images), labels)}
     if cell.row.name == AS_PRINTED:
         predicted = defects.predict_in_train_mode(model, images, notebook.BATCH_SIZE)
@@ -143,16 +171,26 @@ def path_of(cell: Cell) -> Path:
 
 
 def read(cell: Cell) -> Record:
-    """Return a cell's record; empty if it has none."""
+    """Return a cell's record; empty if it has none, or one for other params or code."""
     path = path_of(cell)
     found: Record = json.loads(path.read_text()) if path.exists() else {}
-    return found
+    return found if found.get("hash") == hash_of(cell) else {}
 
 
 def write(cell: Cell, found: Record) -> None:
     path_of(cell).parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path_of(cell), (json.dumps(found, indent=1) + "\n").encode())
+    content = json.dumps({**found, "hash": hash_of(cell)}, indent=1)
+    write_atomic(path_of(cell), (content + "\n").encode())
 
 
-def final_accuracies(records: Sequence[Record]) -> list[float]:
-    return [found["final"]["val_accuracy"] for found in records]
+def hash_of(cell: Cell) -> str:
+    """Return a hash of the params, the images, and the files that define the net."""
+    row, files = cell.row, [cell.row.file]
+    if row.name == AS_PRINTED:
+        files.append(Path(defects.__file__))
+    values = {
+        "settings": row.settings,
+        "training": row.training.model_dump(exclude={"seeds", "threads", "device"}),
+        "images": (cell.mean, cell.std),
+    }
+    return plan.fingerprint(values, files)

@@ -11,6 +11,8 @@ from benchmark.training.environment import merge
 from studies import trainings
 from studies.depth import folds, hundred
 from studies.depth.compare import Comparison, accuracy_of
+from studies.depth.folds import Depth
+from studies.tuning import GUESSING
 
 
 def page(
@@ -31,54 +33,61 @@ def page(
     accuracy of the net as printed.
     """
     *corrected, printed = records
-    enough = comparison.enough.blocks
-    rows = []
-    for depth in comparison.depths:
-        n_dead = comparison.n_dead(depth)
-        rows.append(
-            {
-                "blocks": depth.blocks,
-                "parameters": parameters[depth.blocks],
-                "rate": depth.rate,
-                "estimate": accuracy_of(depth),
-                "n_dead": n_dead,
-                "folds": depth.correct.mean(axis=1),
-                "loss": depth.losses.mean(),
-                "verdict": None
-                if n_dead or depth.blocks == enough
-                else comparison.verdict(depth.blocks, enough),
-                "time": format_time(times["seconds"][str(depth.blocks)]),
-            }
-        )
+    best, tried = folds.best_rates(list(rates)), folds.accuracies(list(rates))
     epochs = range(hundred.EVERY, hundred.EPOCHS + 1, hundred.EVERY)
-    last = [value for record in corrected for value in record["final"]["last_epochs"]]
+    row, ends = params.row_of(loaded, folds.ROW), (folds.GRID[0], folds.GRID[-1])
     return render(
         Path(__file__).with_name("depth.md.jinja"),
         answer=comparison.answer(),
-        enough=enough,
-        rows=rows,
+        row=row,
+        default_blocks=loaded.model.n_blocks,
+        enough=comparison.enough,
+        depths=[row_of(comparison, each, times, parameters) for each in comparison.depths],
         margin=100 * comparison.margin,
-        tried=folds.accuracies(list(rates)),
-        best=folds.best_rates(list(rates)),
+        grid=folds.GRID,
+        tried=tried,
+        best=best,
+        at_the_end=[n for n, rate in best.items() if rate in ends],
         held_out=rates[0]["images"],
         seeds_of_best=folds.SEEDS_OF_BEST,
         precision=folds.PRECISION,
-        grid=folds.GRID,
-        epochs=params.row_of(loaded, folds.ROW).training.epochs,
-        default_blocks=loaded.model.n_blocks,
-        published=published,
+        lr=params.row_of(loaded, hundred.ROW).training.lr,
         table=[(epoch, accuracies_after(epoch, corrected, printed)) for epoch in epochs],
         corrected=corrected,
         printed=printed,
-        span=(min(last), max(last)),
-        epochs_of_span=len(corrected[0]["final"]["last_epochs"]),
+        guessing=GUESSING * comparison.chance,
+        published=published,
         processor=times["environment"]["processor"],
         machines={
-            "the learning rates": machines(rates),
-            "the folds": machines(tested),
-            "the chapter's recipe": machines(records),
+            "rates": machines(rates),
+            "folds": machines(tested),
+            "100 blocks for 100 epochs": machines(records),
         },
     )
+
+
+def row_of(
+    comparison: Comparison,
+    depth: Depth,
+    times: Mapping[str, Any],
+    parameters: Mapping[int, int],
+) -> dict[str, Any]:
+    """Return what the table says about a depth."""
+    n_dead, enough = comparison.n_dead(depth), comparison.enough
+    verdict = None
+    if enough is not None and not n_dead and depth.blocks != enough:
+        verdict = comparison.verdict(depth.blocks, enough)
+    return {
+        "blocks": depth.blocks,
+        "parameters": parameters[depth.blocks],
+        "rate": depth.rate,
+        "estimate": accuracy_of(depth),
+        "n_dead": n_dead,
+        "folds": depth.correct.mean(axis=1),
+        "loss": depth.losses.mean(),
+        "verdict": verdict,
+        "time": format_time(times["seconds"][str(depth.blocks)]),
+    }
 
 
 def accuracies_after(

@@ -16,25 +16,33 @@ GREY = "#888888"
 
 def chart(comparison: Comparison, records: Sequence[Record]) -> Figure:
     """Draw both panels, for a width of 900 pixels."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
     by_depth(left, comparison)
     over_epochs(right, records)
-    left.set_ylim(0.48, 0.96)
+    right.axhline(comparison.chance, color=GREY, lw=1, ls=":")
+    for axes in (left, right):
+        axes.yaxis.set_major_formatter(PERCENT)
     left.set_ylabel("accuracy on images not trained on")
-    left.yaxis.set_major_formatter(PERCENT)
     return figure
 
 
 def by_depth(axes: Axes, comparison: Comparison) -> None:
-    alive = comparison.alive
+    """Draw each depth, if all its runs learned something; else say how many did not."""
     for depth in comparison.depths:
-        folds = depth.correct.mean(axis=1)
-        axes.plot([depth.blocks] * len(folds), folds, "_", color=GREY, ms=9, mew=1)
-    estimates = [accuracy_of(depth) for depth in alive]
-    blocks = [depth.blocks for depth in alive]
-    axes.plot(blocks, [e.mean for e in estimates], "o-", color=BLUE, ms=6)
-    for n, estimate in zip(blocks, estimates, strict=True):
+        if n_dead := comparison.n_dead(depth):
+            said = f"{n_dead} of {len(depth.correct)} runs learned nothing"
+            axes.text(
+                depth.blocks, 0.03, said,
+                transform=axes.get_xaxis_transform(), rotation=90, ha="center", color=GREY,
+            )  # fmt: skip
+    for depth in comparison.alive:
+        folds, estimate = depth.correct.mean(axis=1), accuracy_of(depth)
+        n = depth.blocks
+        axes.plot([n] * len(folds), folds, "_", color=GREY, ms=9, mew=1)
         axes.plot([n, n], estimate.interval(), color=BLUE, lw=3, solid_capstyle="butt")
+    blocks = [depth.blocks for depth in comparison.alive]
+    means = [depth.correct.mean() for depth in comparison.alive]
+    axes.plot(blocks, means, "o-", color=BLUE, ms=6, lw=1)
     axes.set_xscale("log")
     axes.set_xticks([depth.blocks for depth in comparison.depths], minor=False)
     axes.set_xticks([], minor=True)
@@ -49,7 +57,6 @@ def over_epochs(axes: Axes, records: Sequence[Record]) -> None:
         draw(axes, record, "accuracy", BLUE, f"corrected, seed {record['seed']}")
     draw(axes, printed, "accuracy_in_train_mode", ORANGE, "as printed, in train mode")
     draw(axes, printed, "accuracy", PURPLE, "as printed, in eval mode")
-    axes.axhline(0.5, color=GREY, lw=1, ls=":")
     axes.set_xlabel("epoch")
     axes.set_title("Chapter's recipe, 100 blocks, every tenth epoch", fontsize=11)
     axes.legend(loc="center right", fontsize=10, frameon=False)
