@@ -9,6 +9,7 @@ written after each run, so a study can resume.
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,18 @@ def key_of(record: Record) -> Key:
 
 def cell_of(row: params.Row, data: params.Data, seed: int) -> plan.Cell:
     return plan.with_seed(plan.cells_of(row, data)[0], seed)
+
+
+def seconds_of(rows: Mapping[str, params.Row], data: params.Data) -> dict[str, float]:
+    """Measure how many seconds a training run of each row takes on this machine.
+
+    One row at a time. The machine should do nothing else.
+    """
+    seconds = {}
+    for name, row in rows.items():
+        cell = replace(cell_of(row, data, 0), stem=None)
+        [seconds[name]] = pool.estimates([cell], row.training.threads)
+    return seconds
 
 
 def correct_of(records: list[Record]) -> dict[Key, Matrix]:

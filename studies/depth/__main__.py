@@ -7,13 +7,12 @@ run can resume.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmark import params, pool
+from benchmark import params
 from benchmark.reporting.costs import cost_of
 from benchmark.reporting.figures import png
 from benchmark.running import cli
@@ -25,7 +24,7 @@ from studies.depth import folds, hundred
 from studies.depth.compare import Comparison
 from studies.depth.page import page
 from studies.depth.picture import chart
-from studies.trainings import cell_of
+from studies.trainings import seconds_of
 
 PAGE, PICTURE = Path("docs/depth.md"), Path("docs/depth.png")
 TIMES = folds.FOLDER / "times.json"
@@ -65,14 +64,10 @@ def read_times(loaded: params.Params, best: Mapping[int, float]) -> dict[str, An
     found: dict[str, Any] = json.loads(TIMES.read_text()) if TIMES.exists() else {}
     if found.get("seconds", {}).keys() == set(map(str, best)):
         return found
-    seconds = {}
-    for n, rate in best.items():  # one at a time, so that nothing else runs beside it
-        row = folds.variant(loaded, n, rate, "folds")
-        cell = replace(cell_of(row, loaded.data, 0), stem=None)
-        [seconds[str(n)]] = pool.estimates([cell], row.training.threads)
+    rows = {str(n): folds.variant(loaded, n, rate, "folds") for n, rate in best.items()}
     where = loaded.train
     environment = describe(choose_device(where.device), where.threads)
-    found = {"environment": environment, "seconds": seconds}
+    found = {"environment": environment, "seconds": seconds_of(rows, loaded.data)}
     write_atomic(TIMES, (json.dumps(found, indent=1) + "\n").encode())
     return found
 
