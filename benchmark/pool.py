@@ -33,6 +33,8 @@ def train_rows(loaded: Params, *names: str) -> list[CellResult]:
     If any are not, all rows are checked first. Raises UserError.
     """
     cells = [cell for name in names for cell in plan.cells(loaded, name)]
+    if (n := sum(map(plan.is_finished, cells))) and "DVC_STAGE" in os.environ:
+        print(f"{n} of {len(cells)} training runs are finished already", file=sys.stderr)
     if not all(map(plan.is_finished, cells)):
         from benchmark.check import check_rows
 

@@ -31,7 +31,7 @@ MEASURED, PAGE, PICTURE = (Path(f"docs/recipes.{kind}") for kind in ("json", "md
 
 
 def main() -> None:
-    loaded = params.load()
+    loaded = trainings.load_params()
     chapter = read(trainings.rows_of(loaded, CHAPTER), loaded.compare.margin / 100)
     rows = {
         row.label: on_official_split(row)

@@ -17,7 +17,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from matplotlib.figure import Figure
 
-from benchmark import params
 from benchmark.reporting.charts import PERCENT, RECIPE_COLOURS
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import render
@@ -61,7 +60,7 @@ class Group(NamedTuple):
 
 
 def main() -> None:
-    loaded = params.load()
+    loaded = trainings.load_params()
     [row] = [r for r in trainings.rows_of(loaded, RECIPE) if r.label == BASELINE]
     seeds = range(FIRST_SEED, FIRST_SEED + RUNS)
     correct, environment = {}, {}

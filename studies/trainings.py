@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmark import params, pool
 from benchmark.data import dataset
-from benchmark.running.errors import DivergedError
+from benchmark.running.errors import DivergedError, UserError
 from benchmark.running.files import write_atomic
 from benchmark.running.finished import CellResult
 from benchmark.stats.uncertainty import Matrix
@@ -28,6 +28,16 @@ from benchmark.training.environment import choose_device, describe
 Record = dict[str, Any]
 # A net and a learning rate.
 Key = tuple[str, float]
+# The keys of a record's hashes.
+PARAMS, NET = "params", "net_and_images"
+
+
+def load_params() -> params.Params:
+    """Read params.yaml. Raises UserError also if the images are missing."""
+    loaded = params.load()
+    if not plan.CIFAR2.exists():
+        raise UserError(f"{plan.CIFAR2}: missing; make it with `dvc repro filter`")
+    return loaded
 
 
 def rows_of(loaded: params.Params, recipe: str) -> list[params.Row]:
@@ -60,13 +70,17 @@ def read(path: Path, variants: Mapping[Key, params.Row], data: params.Data) -> l
     """Return the records of these variants, but none for other params, net or images."""
     stored: list[Record] = json.loads(path.read_text()) if path.exists() else []
     expected = {key: hashes(row, data) for key, row in variants.items()}
-    # Records of former versions have no hash of the net's file.
     return [
         record
         for record in stored
-        if key_of(record) in expected
-        and all(record.get(k, v) == v for k, v in expected[key_of(record)].items())
+        if key_of(record) in expected and is_current(record, expected[key_of(record)])
     ]
+
+
+def is_current(record: Record, expected: Mapping[str, str]) -> bool:
+    """Return whether a record has these hashes. Former versions have none of the net."""
+    net = record.get(NET, expected[NET])
+    return record.get(PARAMS) == expected[PARAMS] and bool(net == expected[NET])
 
 
 def train_runs(
@@ -110,7 +124,10 @@ def train_each(
         yield from pool.train_each(cells)
     except DivergedError as error:
         print(f"note: {error}", file=sys.stderr)
-        yield next((c.stem, None) for c in cells if str(error).startswith(f"{c}: "))
+        diverged = [cell for cell in cells if str(error).startswith(f"{cell}: ")]
+        if not diverged:
+            raise
+        yield diverged[0].stem, None
 
 
 def say_what_is_dropped(path: Path, n_kept: int) -> None:
@@ -154,8 +171,7 @@ def hashes(row: params.Row, data: params.Data) -> dict[str, str]:
 
     Not of the training code: `make same-bytes` says whether a change there matters.
     """
-    net = plan.fingerprint({}, [row.file])
-    return {"params": params_hash(row, data), "net_and_images": net}
+    return {PARAMS: params_hash(row, data), NET: plan.fingerprint({}, [row.file])}
 
 
 def params_hash(row: params.Row, data: params.Data) -> str:

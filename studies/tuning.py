@@ -38,7 +38,7 @@ MEASURED, PAGE, PICTURE = (Path(f"docs/tuning.{kind}") for kind in ("json", "md"
 def main(seeds: int) -> None:
     if seeds < 2:
         raise UserError("--seeds: 2 or more, because one seed cannot show the noise")
-    loaded = params.load()
+    loaded = trainings.load_params()
     rows = trainings.rows_of(loaded, RECIPE)
     data = loaded.data.model_copy(update={"holdout": HOLDOUT})
     variants: dict[trainings.Key, params.Row] = {

@@ -179,6 +179,15 @@ def test_rows_that_are_trained_alike_share_their_cells(small_data):
     assert len(list((small_data / "checkpoints").glob("*.zip"))) == 2
 
 
+def test_a_stage_says_how_many_runs_it_need_not_train(small_data, monkeypatch, capsys):
+    monkeypatch.setenv("DVC_STAGE", "train@baseline")
+    loaded = params.load()
+    pool.train_rows(loaded, "baseline")
+    assert "finished already" not in capsys.readouterr().err
+    pool.train_rows(loaded, "baseline")
+    assert capsys.readouterr().err == "2 of 2 training runs are finished already\n"
+
+
 def test_one_more_seed_trains_one_more_cell(small_data, capsys):
     pool.train_rows(params.load(), "baseline", "dropout")
     assert "4 training runs" in capsys.readouterr().err

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from benchmark import params
+from benchmark import params, pool
+from benchmark.running.errors import UserError
 from studies import recipes, same_net, trainings, tuning
 
 RATES = {0.01: 0.9, 0.02: 0.9}
@@ -49,7 +50,32 @@ def test_records_are_kept_and_only_missing_seeds_are_trained(small_data, capsys)
     )
 
 
-def test_a_run_that_diverges_is_recorded_and_the_others_go_on(small_data, capsys):
+def test_each_record_is_written_as_soon_as_its_run_is_finished(small_data, monkeypatch):
+    def interrupted(cells):
+        yield next(train_each(cells))
+        raise KeyboardInterrupt
+
+    loaded, train_each = params.load(), pool.train_each
+    row = params.row_of(loaded, "baseline")
+    variants = {("baseline", lr): tuning.with_rate(row, lr) for lr in RATES}
+    path = small_data / "records.json"
+    monkeypatch.setattr(pool, "train_each", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainings.train(path, variants, loaded.data, range(1))
+    assert len(trainings.read(path, variants, loaded.data)) == 1
+    # A record without a hash of its params is not trusted.
+    [record] = json.loads(path.read_text())
+    del record["params"]
+    path.write_text(json.dumps([record]))
+    assert trainings.read(path, variants, loaded.data) == []
+
+
+def test_a_study_without_images_says_how_to_get_them(workplace):
+    with pytest.raises(UserError, match=r"cifar2.pt: missing; .* `dvc repro filter`"):
+        trainings.load_params()
+
+
+def test_a_run_that_diverges_gets_a_record_and_does_not_end_the_study(small_data, capsys):
     loaded = params.load()
     row = params.row_of(loaded, "depth")
     variants = {("depth", lr): tuning.with_rate(row, lr) for lr in (1e30, 0.01)}

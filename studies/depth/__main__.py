@@ -24,14 +24,14 @@ from studies.depth import folds, hundred
 from studies.depth.compare import Comparison
 from studies.depth.page import page
 from studies.depth.picture import chart
-from studies.trainings import seconds_of
+from studies.trainings import load_params, seconds_of
 
 PAGE, PICTURE = Path("docs/depth.md"), Path("docs/depth.png")
 TIMES = folds.FOLDER / "times.json"
 
 
 def main(only: str | None) -> None:
-    loaded = params.load()
+    loaded = load_params()
     records = hundred.train(loaded) if only != "folds" else []
     rates, tested = folds.train(loaded) if only != "hundred" else ([], [])
     if only:

@@ -1,14 +1,13 @@
-"""Which depths really differ, and from how many blocks on more do not help."""
+"""Which depths really differ, and how many blocks are enough."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-import numpy as np
-
-from benchmark.stats.folds import Folds, fold_accuracy, fold_differences
-from benchmark.stats.uncertainty import Estimate, Matrix
+from benchmark.reporting.summary import listed
+from benchmark.stats.folds import fold_accuracy, fold_differences
+from benchmark.stats.uncertainty import Estimate
 from benchmark.stats.verdicts import (
     BETTER,
     UNKNOWN,
@@ -18,6 +17,7 @@ from benchmark.stats.verdicts import (
     verdicts,
 )
 from studies.depth.folds import Depth, name_of
+from studies.same_net import folds_of
 from studies.tuning import GUESSING
 
 
@@ -73,13 +73,15 @@ class Comparison:
     def enough(self) -> int | None:
         """The shallowest depth that helps, and that no deeper one beats.
 
-        If none helps, the shallowest of all. None if none can be compared.
+        If a deeper one beats each that helps, the deepest that helps. If none helps, the
+        shallowest of all. None if none can be compared.
         """
         if not self.alive:
             return None
         first = self.alive[0].blocks
         helping = self.better_than(first)
-        return next((n for n in helping if not self.better_than(n)), first)
+        unbeaten = [n for n in helping if not self.better_than(n)]
+        return (unbeaten or helping[-1:] or [first])[0]
 
     def answer(self) -> str:
         """Answer in one sentence: does depth help?"""
@@ -101,7 +103,8 @@ class Comparison:
                 f"Yes, up to {name_of(enough)}: that is {points} points better than "
                 f"{name_of(first)} ({gain.shown_interval})"
             ]
-            parts += ["no deeper net is clearly better than that"] * bool(deeper)
+            if deeper and BETTER not in words.values():
+                parts.append("no deeper net is clearly better than that")
         elif UNKNOWN in words.values():
             parts = [
                 f"We cannot tell: no deeper net is clearly better than {name_of(first)}"
@@ -109,19 +112,9 @@ class Comparison:
         else:
             parts = [f"No: no deeper net is better than {name_of(first)}"]
         if worse := [n for n, word in words.items() if word == WORSE]:
-            parts.append(f"{in_words(worse)} blocks are worse")
+            parts.append(f"{listed(list(map(str, worse)))} blocks are worse")
         return "; ".join(parts + dead) + "."
 
 
 def accuracy_of(depth: Depth) -> Estimate:
     return fold_accuracy(depth.correct.ravel(), folds_of(depth.correct))
-
-
-def folds_of(correct: Matrix) -> Folds:
-    """Return the fold of each image of a raveled matrix: folds × images."""
-    return np.repeat(np.arange(len(correct), dtype=np.int64), correct.shape[1])
-
-
-def in_words(numbers: Sequence[int]) -> str:
-    *others, last = map(str, numbers)
-    return f"{', '.join(others)} and {last}" if others else last

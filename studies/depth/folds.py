@@ -7,6 +7,7 @@ trained and tested in six folds, as in the table.
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -91,7 +92,7 @@ def missing(records: list[Record]) -> list[tuple[Key, int]]:
     runs: list[tuple[Key, int]] = []
     for blocks in DEPTHS:
         rates = tried.get(blocks, {})
-        best = max(rates, key=lambda rate: mean(rates[rate]), default=FIRST[blocks])
+        best = max(rates, key=lambda rate: fmean(rates[rate]), default=FIRST[blocks])
         i = GRID.index(best)
         untried = [rate for rate in GRID[max(0, i - 1) : i + 2] if rate not in rates]
         wanted = [(rate, 0) for rate in untried]
@@ -104,7 +105,7 @@ def missing(records: list[Record]) -> list[tuple[Key, int]]:
 def best_rates(records: list[Record]) -> dict[int, float]:
     """Return the best rate of each depth, by its mean accuracy on held-out images."""
     return {
-        blocks: max(rates, key=lambda rate: mean(rates[rate]))
+        blocks: max(rates, key=lambda rate: fmean(rates[rate]))
         for blocks, rates in accuracies(records).items()
     }
 
@@ -116,10 +117,6 @@ def accuracies(records: list[Record]) -> dict[int, dict[float, list[float]]]:
     for (name, rate), correct in trainings.correct_of(records).items():
         found.setdefault(by_name[name], {})[rate] = correct.mean(axis=1).tolist()
     return {n: dict(sorted(found[n].items())) for n in DEPTHS if n in found}
-
-
-def mean(values: list[float]) -> float:
-    return float(np.mean(values))
 
 
 def depths(records: list[Record], best: Mapping[int, float]) -> list[Depth]:

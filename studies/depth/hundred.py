@@ -5,6 +5,7 @@ one of the net as printed. Records have the accuracy after every tenth epoch.
 """
 
 import json
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmark import params, pool
-from benchmark.running import checkpoint, errors, finished
+from benchmark.running import checkpoint, errors, finished, workers
 from benchmark.running.files import write_atomic
 from benchmark.training import cell as training
 from benchmark.training import plan, recipe
@@ -38,11 +39,19 @@ Record = dict[str, Any]
 
 
 def train(loaded: params.Params) -> list[Record]:
-    """Return the records of all three runs; train those that are not finished."""
+    """Return the records of all three runs; train those that are not finished.
+
+    Raises UserError on a cluster, whose workers could not write the records here.
+    """
     cells = [*corrected(loaded), as_printed(loaded)]
     missing = [cell for cell in cells if "final" not in read(cell)]
     code = {cell.stem: pool.code_of(cell) for cell in missing}
     if missing:
+        if os.environ.get(workers.SCHEDULER):
+            raise errors.UserError(
+                f"{workers.SCHEDULER} is set, but this study cannot run on a cluster; "
+                "unset it"
+            )
         for cell in missing:
             start_over_without_records(cell)
         for cell, final in pool.map_cells(train_and_record, missing):
@@ -80,15 +89,19 @@ def printed_row() -> rows.Row:
 def start_over_without_records(cell: Cell) -> None:
     """Delete the checkpoint of a cell whose accuracies were not recorded all along.
 
-    So it is if `dvc repro` or `dvc exp run` trained the cell, or a part of it.
+    So it is if `dvc repro` or `dvc exp run` trained the cell, or a part of it. If only the
+    last accuracy is missing, because the run was killed meanwhile, record it now.
     """
     assert cell.stem
-    recorded = epochs_of(read(cell))
-    path = finished.find(cell.stem, finished.CHECKPOINT)
-    n_epochs = checkpoint.count_epochs(path) if path.exists() else 0
-    is_known = recorded == list(range(EVERY, n_epochs + 1, EVERY))
-    if recorded[-1:] != [EPOCHS] and (plan.is_finished(cell) or not is_known):
-        path.unlink(missing_ok=True)
+    recorded, state = epochs_of(read(cell)), saved(cell)
+    n_epochs = len(state["losses"]) if state else 0
+    if recorded[-1:] == [EPOCHS]:
+        return
+    is_finished = plan.is_finished(cell)
+    if state and not is_finished and recorded == list(range(EVERY, n_epochs, EVERY)):
+        record(cell, n_epochs, state["losses"][-1])
+    elif is_finished or recorded != list(range(EVERY, n_epochs + 1, EVERY)):
+        finished.find(cell.stem, finished.CHECKPOINT).unlink(missing_ok=True)
         print(
             f"note: {cell}: the accuracies of its former run were not all recorded, so it "
             "starts over",
@@ -132,14 +145,11 @@ def record(cell: Cell, epoch: int, loss: float) -> None:
     """Add the accuracy after this epoch to the cell's record."""
     if epoch % EVERY:
         return
-    environment = describe(
-        choose_device(cell.row.training.device), cell.row.training.threads
-    )
-    assert cell.stem
-    path = finished.find(cell.stem, finished.CHECKPOINT)
-    state, _ = checkpoint.read(path, environment)
+    state = saved(cell)
     if state is None:
-        return
+        raise errors.UserError(
+            f"{cell}: its checkpoint was damaged or deleted during the run; run again"
+        )
     before = read(cell)
     # A run whose checkpoint was lost starts over: its later epochs are of the former run.
     epochs = [entry for entry in before.get("epochs", ()) if entry["epoch"] < epoch]
@@ -149,10 +159,21 @@ def record(cell: Cell, epoch: int, loss: float) -> None:
     write(cell, {"seed": cell.seed, "environment": now, "epochs": [*epochs, entry]})
 
 
+def saved(cell: Cell) -> checkpoint.State | None:
+    """Return the cell's checkpoint, if there is one that can be resumed here."""
+    assert cell.stem
+    where = cell.row.training
+    environment = describe(choose_device(where.device), where.threads)
+    path = finished.find(cell.stem, finished.CHECKPOINT)
+    state, _ = checkpoint.read(path, environment)
+    return state
+
+
 def accuracies(cell: Cell, weights: dict[str, Any]) -> dict[str, float]:
     """Score the test images in eval mode; for the net as printed, in train mode, too."""
     architecture, data = training.complete(cell)
-    with torch.random.fork_rng(devices=[]):  # the training run goes on after this
+    # Building a model draws random numbers, and those of the training run must not change.
+    with torch.random.fork_rng(devices=[]):
         model = recipe.build_model(architecture, len(data.class_names), cell.row.settings)
     model.load_state_dict(weights)
     # As in training, so that the last epoch gets the same score here and there.
