@@ -1,5 +1,6 @@
 """Every stage and script has --help, and an unknown argument gives a one-line error."""
 
+import inspect
 import re
 import runpy
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.running import cli
 from tests.conftest import ROOT
 
 # runpy warns about modules that other tests have already imported.
@@ -47,6 +49,21 @@ def test_unknown_arguments_are_refused(monkeypatch, tmp_path, capsys, module):
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, module, "a", "b", "c", "--unknown") == 2
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_argument_is_a_parameter_of_main(monkeypatch, module):
+    called = []
+    monkeypatch.setattr(
+        cli, "run", lambda main, *arguments: called.append((main, arguments))
+    )
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    [(main, arguments)] = called
+    names = {
+        options.get("dest", name.lstrip("-").replace("-", "_"))
+        for name, options in arguments
+    }
+    assert names == set(inspect.signature(main).parameters)
 
 
 @pytest.mark.parametrize("module", MODULES)
