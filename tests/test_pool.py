@@ -48,6 +48,13 @@ def test_progress_says_what_is_done_running_and_left(monkeypatch, capsys):
     )
 
 
+def test_the_last_of_five_runs_on_two_cores_runs_alone(capsys):
+    with Progress({i: (f"net {i}", 3600.0) for i in range(5)}, processes=2):
+        pass
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "5 training runs, 2 at a time: about 3 h 00 min"
+
+
 def test_a_late_cell_makes_all_others_later(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -71,7 +78,7 @@ def test_the_time_left_follows_the_epochs_of_a_long_run(monkeypatch, capsys):
     found[0] = Epochs(7, 10, 999_000.0)  # interrupted long ago
     shown._look()
     assert shown.line().endswith("running: old (epoch 7/10), new")
-    assert shown.left() == pytest.approx((80 + 430 + 500) / 2)
+    assert shown.left() == pytest.approx(80 + 500)
     now[0] = 210.0
     found[0] = Epochs(8, 10, 1_000_100.0)
     found[1] = Epochs(1, 10, 1_000_100.0)
@@ -83,7 +90,7 @@ def test_the_time_left_follows_the_epochs_of_a_long_run(monkeypatch, capsys):
     assert shown.line().endswith("running: old (epoch 9/10), new (epoch 2/10)")
     # 80 s and 780 s; the third takes twice as long as expected, too.
     pace = (300 + 1000) / (150 + 500)
-    assert shown.left() == pytest.approx((80 + 780 + 500 * pace) / 2)
+    assert shown.left() == pytest.approx(80 + 500 * pace)
     shown.done(0, 300.0)
     assert shown.line().endswith("running: new (epoch 2/10), next")
 

@@ -4,8 +4,9 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from types import TracebackType
 
 # How often the line changes on a terminal, and how often a log gets a new one.
@@ -115,8 +116,8 @@ class Progress:
             max(0.0, known.get(cell, self.estimates[cell] * pace) - age)
             for cell, age in ages.items()
         ]
-        waiting = sum(self.estimates[cell] for cell in self.waiting) * pace
-        return max([*running, (sum(running) + waiting) / (self.processes or 1)])
+        waiting = [self.estimates[cell] * pace for cell in self.waiting.copy()]
+        return until_the_last_ends(running, waiting, self.processes or 1)
 
     def line(self) -> str:
         """Describe the state of the pool."""
@@ -179,6 +180,21 @@ class Progress:
 
     def _print(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+
+
+def until_the_last_ends(
+    running: Sequence[float], waiting: Sequence[float], processes: int
+) -> float:
+    """Return the seconds until all tasks have ended.
+
+    running: how much longer these take. waiting: how long these will take, in the order of
+    their start; each starts as soon as a process is free.
+    """
+    free_in = [*running, *[0.0] * (processes - len(running))]
+    heapify(free_in)
+    for seconds in waiting:
+        heapreplace(free_in, free_in[0] + seconds)
+    return max(free_in)
 
 
 def format_time(seconds: float) -> str:
