@@ -4,6 +4,7 @@ First, the speed of every row is measured, so that a long run can say how long i
 This module does not import torch, so that a stage whose cells are finished starts quickly.
 """
 
+import math
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.params import Params
+from benchmark import params
 from benchmark.reporting import dvc_lock
 from benchmark.running import finished, workers
 from benchmark.running.errors import UserError, explained
@@ -23,11 +24,14 @@ from benchmark.running.progress import Epochs, Progress
 from benchmark.training import plan
 from benchmark.training.plan import Cell
 
+# A net has learned nothing if, after the first epochs, its loss is this near to guessing.
+FIRST_EPOCHS, NEAR = 3, 0.01
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def train_rows(loaded: Params, *names: str) -> list[CellResult]:
+def train_rows(loaded: params.Params, *names: str) -> list[CellResult]:
     """Return the results of all cells of these rows; train those that are not finished.
 
     If any are not, all rows are checked first. Raises UserError.
@@ -127,10 +131,12 @@ def map_cells(
     seconds = estimates(cells, threads)
     # An interrupted run goes on where it was, and does not leave everything half done.
     order = sorted(range(len(cells)), key=lambda i: (not is_begun(cells[i]), -seconds[i]))
+    # Not later, when params.yaml may have changed.
+    guessing = math.log(len(params.load().data.classes))
     progress = Progress(
         {i: (str(cells[i]), seconds[i]) for i in order},
         workers.n_processes(len(cells), threads),
-        lambda i: epochs_of(cells[i]),
+        lambda i: epochs_of(cells[i], guessing),
     )
     tasks = [(i, portable(cells[i])) for i in order]
     with progress:
@@ -143,23 +149,28 @@ def is_begun(cell: Cell) -> bool:
     return bool(cell.stem and finished.find(cell.stem, finished.CHECKPOINT).exists())
 
 
-def epochs_of(cell: Cell) -> Epochs | None:
-    """Return how many epochs the checkpoint of a cell has, or None if there is none."""
+def epochs_of(cell: Cell, guessing: float) -> Epochs | None:
+    """Return how far the checkpoint of a cell is, or None if there is none.
+
+    guessing: the cross-entropy of a net that gives all classes the same score.
+    """
     if cell.stem is None:
         return None
     path = finished.find(cell.stem, finished.CHECKPOINT)
     try:
         changed = path.stat().st_mtime
-        return Epochs(_count_epochs(path, changed), cell.row.training.epochs, changed)
+        losses = _losses(path, changed)
     except OSError:  # the cell has just been finished
         return None
+    guesses = len(losses) >= FIRST_EPOCHS and abs(losses[-1] / guessing - 1) < NEAR
+    return Epochs(len(losses), cell.row.training.epochs, changed, guesses)
 
 
 @cache
-def _count_epochs(path: Path, _changed: float) -> int:
-    from benchmark.running.checkpoint import count_epochs
+def _losses(path: Path, _changed: float) -> list[float]:
+    from benchmark.running.checkpoint import losses
 
-    return count_epochs(path)
+    return losses(path)
 
 
 def estimates(cells: Sequence[Cell], threads: int) -> list[float]:

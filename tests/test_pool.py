@@ -1,5 +1,6 @@
 """One pool for all rows: progress, order, and the same bytes as with plain DVC."""
 
+import math
 import re
 import shutil
 import sys
@@ -8,11 +9,13 @@ import time
 import pytest
 
 from benchmark import params, pool, speed
-from benchmark.running import finished, progress
+from benchmark.running import checkpoint, finished, progress
 from benchmark.running.progress import Epochs, Progress, format_time
 from benchmark.training import plan
 from benchmark.training.cell import fit
 from tests.conftest import FEW, IN_FOLDS, edit_params, modified, ran, run
+
+GUESSING = math.log(2)
 
 
 @pytest.mark.parametrize(
@@ -97,23 +100,46 @@ def test_the_time_left_follows_the_epochs_of_a_long_run(monkeypatch, capsys):
 
 def test_a_checkpoint_says_how_far_its_cell_is(small_data):
     [cell, other] = plan.cells(params.load(), "baseline")
-    assert pool.epochs_of(cell) is None
+    assert pool.epochs_of(cell, GUESSING) is None
 
     def interrupt(epoch, loss):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fit(cell, progress=interrupt)
-    found = pool.epochs_of(cell)
+    found = pool.epochs_of(cell, GUESSING)
     assert (found.done, found.total) == (1, 2)
     assert 0 <= time.time() - found.when < 60
-    assert pool.epochs_of(other) is None
+    assert pool.epochs_of(other, GUESSING) is None
     finished.find(cell.stem, finished.CHECKPOINT).write_bytes(b"damaged")
-    assert pool.epochs_of(cell).done == 0
+    assert pool.epochs_of(cell, GUESSING).done == 0
 
 
 def slow(cell):
     time.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("losses", "learns"),
+    [([0.7, 0.694, 0.6931], False), ([0.7, 0.69], True), ([0.7, 0.69, 0.65], True)],
+)
+def test_a_pool_says_which_cells_learn_nothing(
+    small_data, monkeypatch, capsys, losses, learns
+):
+    def interrupt(epoch, loss):
+        raise KeyboardInterrupt
+
+    cells = plan.cells(params.load(), "baseline")
+    with pytest.raises(KeyboardInterrupt):
+        fit(cells[1], progress=interrupt)
+    path = finished.find(cells[1].stem, finished.CHECKPOINT)
+    checkpoint.save(path, checkpoint._read(path) | {"losses": losses})
+    monkeypatch.setattr(progress, "LONG", 0.0)
+    monkeypatch.setattr(progress, "IN_LOG", 0.1)
+    assert len(list(pool.map_cells(slow, cells))) == 2
+    said = capsys.readouterr().err
+    assert said.count("note: baseline seed 1 has learned nothing in 3 epochs") == 1 - learns
+    assert "note: baseline seed 0" not in said
 
 
 def test_a_pool_says_which_epoch_its_cells_have_reached(small_data, monkeypatch, capsys):

@@ -127,10 +127,10 @@ def read(path: Path, environment: Mapping[str, Any]) -> tuple[State | None, str]
     return state, ""
 
 
-def count_epochs(path: Path) -> int:
-    """Return how many epochs a checkpoint has; 0 if it is damaged. Raises OSError."""
+def losses(path: Path) -> list[float]:
+    """Return the loss of each epoch so far; empty if damaged. Raises OSError."""
     state = _read(path)
-    return len(state["losses"]) if state else 0
+    return list(state["losses"]) if state else []
 
 
 def _read(path: Path) -> State | None:

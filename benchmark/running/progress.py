@@ -18,11 +18,15 @@ LONG = 60.0
 
 @dataclass(frozen=True)
 class Epochs:
-    """How far a cell is. when: the last epoch ended, in seconds since 1970."""
+    """How far a cell is.
+
+    when: the last epoch ended, in seconds since 1970. guesses: its net has learned nothing.
+    """
 
     done: int
     total: int
     when: float
+    guesses: bool = False
 
 
 class Progress:
@@ -49,6 +53,7 @@ class Progress:
         # What looks at running cells found: the last one, and the first in this run.
         self.first: dict[int, Epochs] = {}
         self.last: dict[int, Epochs] = {}
+        self.warned: set[int] = set()
         self.n_done = 0
         self.actual = self.expected = 0.0
         self.began = time.monotonic()
@@ -153,9 +158,19 @@ class Progress:
             age = time.monotonic() - start
             if age > LONG and (found := self.epochs_of(cell)):
                 self.last[cell] = found
+                if found.guesses and cell not in self.warned:
+                    self.warned.add(cell)
+                    self._warn(cell, found.done)
                 # The run may have resumed what was interrupted yesterday.
                 if time.time() - found.when < age:
                     self.first.setdefault(cell, found)
+
+    def _warn(self, cell: int, epochs: int) -> None:
+        line = (
+            f"note: {self.names[cell]} has learned nothing in {epochs} epochs: its loss is "
+            "that of guessing. A lower learning rate (lr) may help"
+        )
+        self._print(f"\r\033[K{line}" if self.on_terminal else line)
 
     def _start_cells(self) -> None:
         while self.waiting and len(self.started) < (self.processes or 0):
