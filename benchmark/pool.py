@@ -24,7 +24,7 @@ from benchmark.running.progress import Epochs, Progress
 from benchmark.training import plan
 from benchmark.training.plan import Cell
 
-# A net has learned nothing if, after the first epochs, its loss is this near to guessing.
+# After this many epochs, a loss this near to that of guessing (as a share) is reported.
 FIRST_EPOCHS, NEAR = 3, 0.01
 
 Task = TypeVar("Task")
@@ -37,9 +37,11 @@ def train_rows(loaded: params.Params, *names: str) -> list[CellResult]:
     If any are not, all rows are checked first. Raises UserError.
     """
     cells = [cell for name in names for cell in plan.cells(loaded, name)]
-    if (n := sum(map(plan.is_finished, cells))) and "DVC_STAGE" in os.environ:
-        print(f"{n} of {len(cells)} training runs are finished already", file=sys.stderr)
-    if not all(map(plan.is_finished, cells)):
+    n_finished = sum(map(plan.is_finished, cells))
+    if n_finished and "DVC_STAGE" in os.environ:
+        said = f"{n_finished} of {len(cells)} training runs are finished already"
+        print(said, file=sys.stderr)
+    if n_finished < len(cells):
         from benchmark.check import check_rows
 
         check_rows(loaded, *names)
@@ -129,7 +131,7 @@ def map_cells(
     finished.prune()
     threads = cells[0].row.training.threads
     seconds = estimates(cells, threads)
-    # An interrupted run goes on where it was, and does not leave everything half done.
+    # An interrupted run resumes, and does not leave everything half done.
     order = sorted(range(len(cells)), key=lambda i: (not is_begun(cells[i]), -seconds[i]))
     # Not later, when params.yaml may have changed.
     guessing = math.log(len(params.load().data.classes))

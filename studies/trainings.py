@@ -78,7 +78,7 @@ def read(path: Path, variants: Mapping[Key, params.Row], data: params.Data) -> l
 
 
 def is_current(record: Record, expected: Mapping[str, str]) -> bool:
-    """Return whether a record has these hashes. Former versions have none of the net."""
+    """Return whether a record has these hashes. Older records may lack that of the net."""
     net = record.get(NET, expected[NET])
     return record.get(PARAMS) == expected[PARAMS] and bool(net == expected[NET])
 

@@ -20,7 +20,8 @@ LONG = 60.0
 class Epochs:
     """How far a cell is.
 
-    when: the last epoch ended, in seconds since 1970. guesses: its net has learned nothing.
+    when: the last epoch ended, in seconds since 1970. guesses: its loss is still that of
+    guessing.
     """
 
     done: int
@@ -167,8 +168,8 @@ class Progress:
 
     def _warn(self, cell: int, epochs: int) -> None:
         line = (
-            f"note: {self.names[cell]} has learned nothing in {epochs} epochs: its loss is "
-            "that of guessing. A lower learning rate (lr) may help"
+            f"note: {self.names[cell]}: after {epochs} epochs, its loss is still that of "
+            "guessing; if that does not change, try a lower learning rate (lr)"
         )
         self._print(f"\r\033[K{line}" if self.on_terminal else line)
 

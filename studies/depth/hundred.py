@@ -53,7 +53,7 @@ def train(loaded: params.Params) -> list[Record]:
                 "unset it"
             )
         for cell in missing:
-            start_over_without_records(cell)
+            check_records(cell)
         for cell, final in pool.map_cells(train_and_record, missing):
             pool.refuse_other_code(cell, code[cell.stem])
             write(cell, {**read(cell), "final": final})
@@ -86,11 +86,12 @@ def printed_row() -> rows.Row:
     return rows.load().rows[ROW].model_copy(update={"epochs": EPOCHS, "blocks": BLOCKS})
 
 
-def start_over_without_records(cell: Cell) -> None:
+def check_records(cell: Cell) -> None:
     """Delete the checkpoint of a cell whose accuracies were not recorded all along.
 
-    So it is if `dvc repro` or `dvc exp run` trained the cell, or a part of it. If only the
-    last accuracy is missing, because the run was killed meanwhile, record it now.
+    That is the case if `dvc repro` or `dvc exp run` trained the cell, or a part of it. If
+    only the last accuracy is missing, because the run was killed before it was recorded,
+    record it now.
     """
     assert cell.stem
     recorded, state = epochs_of(read(cell)), saved(cell)
