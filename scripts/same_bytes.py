@@ -42,8 +42,10 @@ def main(base: str) -> None:
         print(
             "Running the stages with both versions of the code, for one epoch.", flush=True
         )
+        # One after the other: DVC cannot read two repositories at a time in one process.
+        commands = [commands_of(folder) for folder in (old, new)]
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(run_stages, (old, new)))
+            list(pool.map(run_stages, (old, new), commands))
         compare(old, new)
     print(f"All {update_locks()} stages give the same bytes; dvc.lock has the new hashes.")
     print("Next: `dvc repro --allow-missing`, to update tables and pictures.")
@@ -121,9 +123,12 @@ def shorten(old: Path, new: Path) -> None:
         edit_params(folder, {key: SHORT[key.rpartition(".")[2]] for key in keys})
 
 
-def run_stages(folder: Path) -> None:
+def commands_of(folder: Path) -> dict[str, str]:
     with Repo(str(folder)) as repo:
-        commands = {name: stage.cmd for name, stage in stages_of(repo).items()}
+        return {name: stage.cmd for name, stage in stages_of(repo).items()}
+
+
+def run_stages(folder: Path, commands: dict[str, str]) -> None:
     # An absolute path, so that both copies find the data.
     path = Path(os.environ.get("CIFAR10_MIRROR") or cifar10.FOLDER).expanduser().absolute()
     mirror = {"CIFAR10_MIRROR": str(path)} if path.exists() else {}
