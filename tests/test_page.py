@@ -184,7 +184,7 @@ def test_it_works_by_keyboard(browser):
     tab.keyboard.press("Enter")
     said = status.inner_text()
     assert re.match(
-        r"With one training per net, \w+ leads by \d+\.\d points\. Nothing", said
+        r"With one training run per net, \w+ leads by \d+\.\d points\. You cannot", said
     )
     assert "verdict" not in tab.locator(".ranking").first.inner_text()
 
@@ -459,12 +459,12 @@ def test_the_filter_shows_the_nets_that_could_be_the_same(tab, families):
     for number, results in enumerate(families):
         explorer, comparison = tab.locator(".explorer").nth(number), compare(results)
         for name in results.names:
-            explorer.get_by_label("nets that could be as good as").select_option(name)
+            explorer.get_by_label("only nets tied with").select_option(name)
             expected = {name, *comparison.tied_with(name)}
             assert set(names_in(explorer)) == expected
             status = explorer.get_by_role("status").inner_text()
             assert status.startswith(f"{len(expected)} of 11 nets: {name}, ")
-        explorer.get_by_label("nets that could be as good as").select_option("")
+        explorer.get_by_label("only nets tied with").select_option("")
         assert names_in(explorer) == results.by_accuracy
 
 
@@ -474,7 +474,7 @@ def test_what_is_chosen_can_be_linked(tab, families):
     explorer = tab.locator(".explorer").nth(1)
     explorer.get_by_role("button", name="depth", exact=True).click()
     explorer.get_by_label("compare each opened net with").select_option("res")
-    explorer.get_by_label("nets that could be as good as").select_option("res")
+    explorer.get_by_label("only nets tied with").select_option("res")
     explorer.get_by_role("button", name="parameters").click()
     address = tab.url
     assert address.endswith(
@@ -504,7 +504,7 @@ def test_what_is_chosen_can_be_linked(tab, families):
 @pytest.mark.slow
 def test_everything_is_printed(tab):
     explorer = tab.locator(".explorer").nth(1)
-    explorer.get_by_label("nets that could be as good as").select_option("res")
+    explorer.get_by_label("only nets tied with").select_option("res")
     tab.emulate_media(media="print")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert len(names_in(explorer)) == 11
@@ -691,7 +691,9 @@ def test_a_net_that_the_page_cannot_compute_is_not_shown(browser):
     found["net"]["images"][1]["scores"][0] += 0.01
     tab = browser.new_context(offline=True).new_page()
     tab.set_content(f'{before}id="data">{json.dumps(found)}</script>{after}')
-    assert "architectures/baseline.py is another net" in tab.locator("#net").inner_text()
+    assert (
+        "architectures/baseline.py is a different net" in tab.locator("#net").inner_text()
+    )
     assert tab.locator("#net canvas").count() == 0
 
 

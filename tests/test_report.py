@@ -175,6 +175,21 @@ def test_the_scale_of_costs_is_logarithmic_and_allows_0():
     assert cost_scale([Cost(9, 0)]).place(0) == "0%"
 
 
+def test_all_smallest_nets_are_named():
+    comparison = compare(results_of({"baseline": 1.2, "a": 2.2, "b": 2.2, "c": 2.2}, 5))
+    best = comparison.pairs[0].first
+    costs = {name: Cost(5 + (name == best), 20) for name in ("a", "b", "c")}
+    costs["baseline"] = Cost(1, 20)
+    others = [
+        name for name in comparison.results.by_accuracy if name not in (best, "baseline")
+    ]
+    assert f"The smallest of these are {' and '.join(others)}." in summary(
+        comparison, costs
+    )
+    costs[best] = Cost(5, 20)
+    assert "smallest" not in summary(comparison, costs)
+
+
 @pytest.mark.parametrize(
     ("means", "n_seeds", "said"),
     [
@@ -188,13 +203,17 @@ def test_the_scale_of_costs_is_logarithmic_and_allows_0():
             5,
             r"more than the baseline. But (best|other) could be as good. The smallest",
         ),
-        ({"baseline": 1.2, "better": 1.21}, 3, r"images. But any other net could be as"),
+        ({"baseline": 1.2, "better": 1.21}, 3, r"correctly. But any other net could be as"),
         (
             {"baseline": 1.2, "best": 2.2},
             1,
             r"best comes first: .+ these runs cannot say whether it is really better",
         ),
-        ({"baseline": 1.2}, 3, r"^baseline is right for \d\d\.\d% of the images\.$"),
+        (
+            {"baseline": 1.2},
+            3,
+            r"^baseline classifies \d\d\.\d% of the images correctly\.$",
+        ),
     ],
 )
 def test_the_report_begins_with_what_came_out(means, n_seeds, said):

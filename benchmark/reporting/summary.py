@@ -17,17 +17,21 @@ def summary(comparison: Comparison, costs: Mapping[str, Cost]) -> str:
     best = names[0]
     accuracy = format_percent(results.metrics[best]["val_accuracy"])
     if len(results.names) == 1:
-        return f"{best} is right for {accuracy} of the images."
+        return f"{best} classifies {accuracy} of the images correctly."
     of_these = "" if len(names) == len(results.names) else "of the nets with enough runs, "
-    first = f"{of_these}{best} comes first: it is right for {accuracy} of the images."
+    first = (
+        f"{of_these}{best} comes first: it classifies {accuracy} of the images correctly."
+    )
     if not comparison.pairs:
         return f"{first} But these runs cannot say whether it is really better."
     tied = comparison.tied_with(best)
     if not tied:
         others = "each of the others" if of_these else "every other net"
         return f"{first} {_lead(comparison, best)}It is better than {others}."
-    small = min([best, *tied], key=lambda name: costs[name].parameters)
-    choice = f" The smallest of these is {small}." if small != best else ""
+    sizes = {name: costs[name].parameters for name in (best, *tied)}
+    small = [name for name, size in sizes.items() if size == min(sizes.values())]
+    are = "is" if len(small) == 1 else "are"
+    choice = "" if best in small else f" The smallest of these {are} {listed(small)}."
     if len(tied) == len(names) - 1:
         others = "each of the others" if of_these else "any other net"
         return f"{first} But {others} could be as good.{choice}"

@@ -79,13 +79,13 @@ function explorer(root) {
   const choice = (first, options) =>
     element("select", {}, element("option", { value: "" }, first), ...options.map((name) => element("option", {}, name)));
   const judged = nets.filter((net) => net.dataset.tied !== undefined);
-  const tied = choice("all nets", judged.map((net) => net.dataset.net));
+  const tied = choice("(show all)", judged.map((net) => net.dataset.net));
   // The counts in the page are for the baseline, if there is one.
   const comparable = family ? family.nets.map((net) => net.name) : [];
   const usual = comparable.includes(BASELINE) ? BASELINE : comparable[0];
   const other = choice(usual, comparable.filter((name) => name !== usual));
   const form = element("fieldset", {}, element("legend", {}, "Choose"));
-  if (judged.length) form.append(element("label", {}, "only nets that could be as good as", tied));
+  if (judged.length) form.append(element("label", {}, "only nets tied with", tied));
   if (family) form.append(element("label", {}, "compare each opened net with", other));
   const status = element("p", { role: "status", class: "quiet" });
 

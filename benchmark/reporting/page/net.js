@@ -349,7 +349,7 @@ function tryNet(net, layers) {
     status,
     element("div", { class: "side" },
       titled("What the net sees", drawing, scores,
-        element("p", { class: "quiet" }, "Scores, not probabilities: the higher one wins. It always answers one of these classes; it has no answer “neither”.")),
+        element("p", { class: "quiet" }, "Scores, not probabilities: the higher one wins. It always answers one of these classes; it cannot answer “neither”.")),
       titled("First convolution", first),
       titled("Second convolution", second)),
     element("p", { class: "quiet" }, "Each map is what one kernel makes of the whole image: blue above 0, orange below. Choose a place in the first convolution, or click on a map, to see the 3×3 pixels and weights behind its number."),
@@ -365,6 +365,6 @@ if (DATA.net) {
   if (isSameNet(DATA.net, layers)) place.replaceChildren(...tryNet(DATA.net, layers));
   else {
     document.getElementById("net-kind").remove();
-    place.replaceChildren("This page can only run the book's baseline, and architectures/baseline.py is another net.");
+    place.replaceChildren("This page can only run the book's baseline, and architectures/baseline.py is a different net.");
   }
 }

@@ -7,7 +7,7 @@ function sentence(family, { nets, pairs }, parts, atRandom) {
   const number = parts.length === 1 ? `one ${what}` : `${parts.length} ${what}s`;
   const lead = `${formatPoints(first.accuracy - second.accuracy)} points`;
   if (atRandom) {
-    return `With one training per net, ${first.name} leads by ${lead}. Nothing says whether that is more than luck.`;
+    return `With one training run per net, ${first.name} leads by ${lead}. You cannot tell whether that is more than luck.`;
   }
   if (!pairs.length) {
     return `With ${number}, ${first.name} leads by ${lead}. There are no verdicts with fewer than ${MIN_SEEDS}.`;
@@ -42,7 +42,7 @@ function winners(family, what) {
     wins.set(first.name, (wins.get(first.name) ?? 0) + 1);
   }
   const counts = [...wins].sort((a, b) => b[1] - a[1]).map(([name, n]) => `${name} ${n} times`);
-  return `If you look at one ${what} only, the winner is ${counts.join(", ")}.`.replaceAll(
+  return `With a single ${what}, the winner is ${counts.join(", ")}.`.replaceAll(
     " 1 times",
     " once",
   );
@@ -119,7 +119,7 @@ function whoWins(family) {
   const choice = element("fieldset", {}, element("legend", {}, family.folds ? "Folds" : "Seeds"), ...labels);
   boxes.forEach((box) => box.addEventListener("change", update));
   if (!family.folds) {
-    const button = element("button", { type: "button" }, "One training per net, at random");
+    const button = element("button", { type: "button" }, "One training run per net, at random");
     button.addEventListener("click", atRandom);
     choice.append(" ", button);
   }
