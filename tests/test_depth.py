@@ -11,6 +11,7 @@ import pytest
 from benchmark import params, pool
 from benchmark.running import finished, workers
 from benchmark.running.errors import UserError
+from benchmark.stats.verdicts import format_percent
 from benchmark.training import plan
 from studies import trainings
 from studies.depth import folds, hundred
@@ -161,6 +162,8 @@ def test_the_page_has_every_depth_and_says_which_runs_failed(invented):
     for n in DEPTHS:
         [row] = re.findall(rf"^\| {n} \| 1,234 .*$", text, re.MULTILINE)
         assert ("2 of 6 runs learned nothing" in row) == (n == 100)
+        folds = next(d for d in comparison.depths if d.blocks == n).correct.mean(axis=1)
+        assert f"| {format_percent(folds.min())} to {format_percent(folds.max())} |" in row
     assert text.count("its accuracy ranges from 50.0% to 87.0%") == 2
     assert "prints 87.7%" in text
     assert "\n\n\n\n" not in text
