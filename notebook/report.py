@@ -21,6 +21,9 @@ from notebook.rows import Row
 REPORT = Path("docs/notebook.md")
 RESULTS = Path("notebook/results")
 PUBLISHED = Path(__file__).with_name("published.csv")
+# One run of this row with all of the notebook's epochs. It takes hours, so it is made by
+# `make depth`, not by `make notebook`.
+LONG_ROW, LONG_RUN = "res_deep", Path("docs/depth/as_printed_seed_0.json")
 # A published accuracy this close to the mean counts as reproduced.
 CLOSE = 0.025
 # The number of epochs in the notebook.
@@ -32,7 +35,8 @@ class Reproduction:
     """A row of the notebook's table, and our results for it.
 
     published: val and loss, or empty. fixed: the benchmark's accuracy, without the defects,
-    if params.yaml has such a row. chance: the accuracy of guessing.
+    if params.yaml has such a row. chance: the accuracy of guessing. long: what one run with
+    all of the notebook's epochs scored, if `seeds` have fewer.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Reproduction:
     published: Mapping[str, float]
     fixed: float | None
     chance: float = 0.5
+    long: Mapping[str, float] | None = None
 
     @property
     def mean(self) -> float:
@@ -64,7 +69,8 @@ class Reproduction:
 
     @property
     def is_close(self) -> bool:
-        return abs(self.published["val"] - self.mean) <= CLOSE
+        ours = self.long["val_accuracy"] if self.long else self.mean
+        return abs(self.published["val"] - ours) <= CLOSE
 
     @property
     def is_telling(self) -> bool:
@@ -77,6 +83,8 @@ class Reproduction:
 
     @property
     def is_reproduced(self) -> bool:
+        if self.long:  # a single run has no interval
+            return self.is_close
         low, high = self.interval
         is_inside = low <= self.published["val"] <= high
         return self.is_close or (self.is_telling and is_inside)
@@ -88,6 +96,8 @@ class Reproduction:
         answer = "yes"
         if not self.is_reproduced:
             answer = "**no**" if self.is_telling else "cannot tell"
+        if self.long:
+            return f"{answer}, in one run of {EPOCHS} epochs"
         return answer if self.is_complete else f"{answer}, after {self.row.epochs} epochs"
 
     @property
@@ -129,9 +139,15 @@ def read() -> list[Reproduction]:
                 values,
                 accuracy_of(fixed) if fixed else None,
                 1 / len(loaded.data.classes),
+                long_run() if name == LONG_ROW and values and row.epochs < EPOCHS else None,
             )
         )
     return reproductions
+
+
+def long_run() -> Mapping[str, float]:
+    """Return the last loss and accuracies of LONG_RUN."""
+    return dict(read_json(LONG_RUN, "restore it with git")["final"])
 
 
 def accuracy_of(row: str) -> float:

@@ -1,5 +1,6 @@
 """The notebook's defects: each one alone, all rows, and the committed results."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -207,6 +208,20 @@ def test_scattered_seeds_cannot_tell(committed):
     ):
         each = report.Reproduction("res", res.row, seeds, {"val": published}, res.fixed)
         assert each.verdict == said
+
+
+@pytest.mark.parametrize(("scored", "said"), [(0.87, "yes"), (0.7, "cannot tell")])
+def test_a_run_of_all_epochs_decides(committed, scored, said):
+    long = {"loss": 0.02, "val_accuracy": scored, "val_accuracy_in_eval_mode": 0.5}
+    deep = replace(committed["res_deep"], long=long)
+    assert deep.verdict == f"{said}, in one run of 100 epochs"
+    page = report.report([deep])
+    assert f"{scored:.1%} in train mode, 50.0% in eval mode, training loss 0.02" in page
+    assert f"{int(scored == 0.87)} of the 1 published" in page
+
+
+def test_the_long_run_is_only_for_the_row_it_belongs_to(committed):
+    assert [name for name, row in committed.items() if row.long] == ["res_deep"]
 
 
 def test_evidence_of_stale_optimizer_and_added_penalty(committed):
