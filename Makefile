@@ -110,7 +110,7 @@ drill: kill-test
 elsewhere: portability
 
 ##@ Development
-test: setup ## Run all tests on all cores; 5 to 8 minutes on two
+test: setup ## Run all tests on all cores; 5 to 20 minutes on two
 	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: setup ## Run the tests that need neither DVC nor other processes; about a minute
