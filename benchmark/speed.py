@@ -1,6 +1,7 @@
 """Measure how fast a row trains, to tell how long its cells will take."""
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from statistics import median
@@ -8,9 +9,10 @@ from statistics import median
 import torch
 
 from benchmark.running import checkpoint, errors, finished
+from benchmark.running.memory import keep_freed_memory
 from benchmark.training import recipe
 from benchmark.training.cell import SCORED_EPOCHS, complete
-from benchmark.training.environment import choose_device, describe
+from benchmark.training.environment import choose_device, computes_in_bf16, describe
 from benchmark.training.plan import Cell
 from benchmark.training.step import make_step
 
@@ -28,9 +30,23 @@ def estimate(cells: Sequence[Cell]) -> list[float]:
     cells: of one row; the speed is that of the first. A cell with a checkpoint takes less.
     Raises UserError if the architecture's file raises.
     """
+    say_if_emulated(cells[0])
     with errors.blame_architecture(str(cells[0])):
         seconds = seconds_of(cells[0])
     return [seconds * share_left(cell) for cell in cells]
+
+
+def say_if_emulated(cell: Cell) -> None:
+    """Say so if the row needs bfloat16 and this machine computes it in software."""
+    training = cell.row.training
+    if training.precision == "bf16" and not computes_in_bf16(
+        choose_device(training.device)
+    ):
+        print(
+            f"note: {cell.row.name} trains in bfloat16, which this machine is not known to "
+            "have in hardware: fp32 may be faster",
+            file=sys.stderr,
+        )
 
 
 def share_left(cell: Cell) -> float:
@@ -48,6 +64,7 @@ def seconds_of(cell: Cell) -> float:
     """Time a few steps; return the seconds of the whole run."""
     architecture, data = complete(cell)
     training = cell.row.training
+    keep_freed_memory()
     torch.set_num_threads(training.threads)
     device = choose_device(training.device)
     n_classes = len(data.class_names)
@@ -73,4 +90,5 @@ def seconds_of(cell: Cell) -> float:
     # The median, because something else may start at the same time.
     per_step = median(seconds)
     scored = n_train + n_test * (1 + min(SCORED_EPOCHS, training.epochs))
+    scored *= 1 + training.flip_at_test
     return per_step * (steps + scored / size / PASSES_PER_STEP)

@@ -203,6 +203,20 @@ def test_an_interrupted_cell_is_expected_to_take_less(small_data):
     assert rest == pytest.approx(whole / 2)
 
 
+@pytest.mark.parametrize(
+    ("precision", "in_hardware", "is_said"),
+    [("bf16", False, True), ("bf16", True, False), ("fp32", False, False)],
+)
+def test_emulated_bfloat16_is_no_surprise(
+    small_data, monkeypatch, capsys, precision, in_hardware, is_said
+):
+    monkeypatch.setattr(speed, "computes_in_bf16", lambda _: in_hardware)
+    edit_params(small_data, {"rows.baseline.precision": precision})
+    speed.estimate(plan.cells(params.load(), "baseline"))
+    said = "note: baseline trains in bfloat16, which this machine is not known to have"
+    assert (said in capsys.readouterr().err) == is_said
+
+
 def test_rows_that_are_trained_alike_share_their_cells(small_data):
     same = {"net": "baseline", "recipe": "train", "sized_by": "data.classes"}
     edit_params(small_data, {"rows.twin": same})
