@@ -43,8 +43,8 @@ def say_if_emulated(cell: Cell) -> None:
         choose_device(training.device)
     ):
         print(
-            f"note: {cell.row.name} trains in bfloat16, which this machine is not known to "
-            "have in hardware: fp32 may be faster",
+            f"note: {cell.row.name} trains in bfloat16, but this machine seems to have no "
+            "hardware for it: fp32 may be faster",
             file=sys.stderr,
         )
 

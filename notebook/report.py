@@ -139,15 +139,28 @@ def read() -> list[Reproduction]:
                 values,
                 accuracy_of(fixed) if fixed else None,
                 1 / len(loaded.data.classes),
-                long_run() if name == LONG_ROW and values and row.epochs < EPOCHS else None,
+                long_run(row, loaded) if name == LONG_ROW and values else None,
             )
         )
     return reproductions
 
 
-def long_run() -> Mapping[str, float]:
-    """Return the last loss and accuracies of LONG_RUN."""
-    return dict(read_json(LONG_RUN, "restore it with git")["final"])
+def long_run(row: Row, loaded: params.Params) -> Mapping[str, float] | None:
+    """Return the last loss and accuracies of LONG_RUN.
+
+    None if the row has all epochs itself, or if LONG_RUN is not finished or had other
+    settings than the row.
+    """
+    if row.epochs >= EPOCHS:
+        return None
+    found = read_json(LONG_RUN, "restore it with git")
+    return found.get("final") if found.get("row") == long_settings(row, loaded) else None
+
+
+def long_settings(row: Row, loaded: params.Params) -> dict[str, Any]:
+    """Return the settings with which LONG_RUN trains this row."""
+    sizes = {"n_chans": loaded.model.n_chans, "epochs": EPOCHS}
+    return row.model_dump(mode="json") | sizes
 
 
 def accuracy_of(row: str) -> float:

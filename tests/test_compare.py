@@ -317,7 +317,10 @@ def test_rows_in_folds():
     assert tested["better"].word == "better" and not tested["alike"].is_difference
     text = compare.results_table([judge(made)])
     assert row(text, "better")[5].startswith("better by ")
-    assert "a different sixth of the images and trained on the rest (2,000 test" in text
+    assert (
+        "a different sixth of the images and trained on the rest (2,000 test images" in text
+    )
+    assert "(2,000 test images in all)" in text
     numbers = text.partition("## More numbers")[2]
     assert row(numbers, "baseline")[4] == "87.7%"  # .8765 on the official test images
     found = made.scatters["baseline"]

@@ -1,5 +1,6 @@
 """The notebook's defects: each one alone, all rows, and the committed results."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -223,6 +224,26 @@ def test_a_run_of_all_epochs_decides(committed, scored, said):
 
 def test_the_long_run_is_only_for_the_row_it_belongs_to(committed):
     assert [name for name, row in committed.items() if row.long] == ["res_deep"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"lr": 0.01}, {"blocks": 10}, {"epochs": 100}, {"defects": ["fixed_order"]}]
+)
+def test_a_long_run_with_other_settings_does_not_count(committed, change):
+    row = committed["res_deep"].row
+    assert report.long_run(row, COMMITTED)
+    assert report.long_run(row.model_copy(update=change), COMMITTED) is None
+    sizes = COMMITTED.model.model_copy(update={"n_chans": 16})
+    assert report.long_run(row, COMMITTED.model_copy(update={"model": sizes})) is None
+
+
+def test_a_long_run_that_is_not_finished_does_not_count(committed, tmp_path, monkeypatch):
+    found = json.loads(report.LONG_RUN.read_text())
+    del found["final"]
+    path = tmp_path / "begun.json"
+    path.write_text(json.dumps(found))
+    monkeypatch.setattr(report, "LONG_RUN", path)
+    assert report.long_run(committed["res_deep"].row, COMMITTED) is None
 
 
 def test_evidence_of_stale_optimizer_and_added_penalty(committed):

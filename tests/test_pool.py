@@ -213,8 +213,20 @@ def test_emulated_bfloat16_is_no_surprise(
     monkeypatch.setattr(speed, "computes_in_bf16", lambda _: in_hardware)
     edit_params(small_data, {"rows.baseline.precision": precision})
     speed.estimate(plan.cells(params.load(), "baseline"))
-    said = "note: baseline trains in bfloat16, which this machine is not known to have"
+    said = "note: baseline trains in bfloat16, but this machine seems to have no hardware"
     assert (said in capsys.readouterr().err) == is_said
+
+
+def test_an_estimate_counts_the_mirror_images_that_are_scored(small_data, monkeypatch):
+    monkeypatch.setattr(speed, "median", lambda _: 1.0)
+    seconds = []
+    for flips in (False, True):
+        edit_params(small_data, {"rows.baseline.flip_at_test": flips})
+        [first, *_] = plan.cells(params.load(), "baseline")
+        seconds += speed.estimate([first])
+    size, scored = first.row.training.batch_size, 40 + 4 * (1 + first.row.training.epochs)
+    passes = scored / min(size, 40) / speed.PASSES_PER_STEP
+    assert seconds[1] - seconds[0] == pytest.approx(passes)
 
 
 def test_rows_that_are_trained_alike_share_their_cells(small_data):

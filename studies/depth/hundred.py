@@ -26,6 +26,7 @@ from benchmark.training.plan import Cell
 from benchmark.training.scoring import accuracy, predict
 from notebook import defects, rows
 from notebook import train as notebook
+from notebook.report import long_settings
 
 FOLDER = Path("docs/depth")
 ROW, BLOCKS, SEEDS, EPOCHS = "res_deep", 100, 2, 100
@@ -201,6 +202,8 @@ def read(cell: Cell) -> Record:
 
 def write(cell: Cell, found: Record) -> None:
     path_of(cell).parent.mkdir(parents=True, exist_ok=True)
+    if cell.row.name == AS_PRINTED:  # for docs/notebook.md
+        found = {**found, "row": long_settings(printed_row(), params.load())}
     content = json.dumps({**found, "hash": hash_of(cell)}, indent=1)
     write_atomic(path_of(cell), (content + "\n").encode())
 
