@@ -59,7 +59,8 @@ def over_epochs(axes: Axes, records: Sequence[Record]) -> None:
     draw(axes, printed, "accuracy", PURPLE, "as printed, in eval mode")
     axes.set_xlabel("epoch")
     axes.set_title("Chapter's recipe, 100 blocks, every tenth epoch", fontsize=11)
-    axes.legend(loc="center right", fontsize=10, frameon=False)
+    # Just above the line of guessing, where few runs end up.
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.06), fontsize=10, frameon=False)
 
 
 def draw(axes: Axes, record: Record, key: str, colour: str, label: str) -> None:
