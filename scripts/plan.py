@@ -6,16 +6,15 @@ difference below the floor, which the images set. The times are for one core of 
 processor of docs/speed.md.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from statistics import median
 
 import pandas as pd
 from scipy.stats import norm
 
 from benchmark import params
 from benchmark.reporting.comparison import Comparison, compare
+from benchmark.reporting.costs import training_seconds
 from benchmark.reporting.results import Results, read_families
 from benchmark.running import cli
 from benchmark.running.errors import UserError, explained
@@ -23,7 +22,6 @@ from benchmark.stats.planning import POWER, format_seeds, seeds_to_find
 from benchmark.stats.uncertainty import Variance
 from benchmark.stats.verdicts import Verdict, format_points
 
-SPEED = Path("docs/speed.json")
 OFFICIAL, FOLDS = "same test images", "in folds"
 # The number of folds, for results without folds.
 N_FOLDS = 6
@@ -37,13 +35,13 @@ def main(diff: str, row: str | None) -> None:
     known = {label for c in comparisons for label in c.results.rows} | {*loaded.rows}
     if row and row not in known:
         raise UserError(f"ROW: {row}: no such row; choose one of {', '.join(loaded.rows)}")
-    speeds = read_speeds()
+    seconds = training_seconds(loaded)
     has_pairs = False
     for comparison in comparisons:
         pairs = [pair for pair in comparison.pairs if is_about(pair, row, comparison)]
         if pairs:
             has_pairs = True
-            rows = [plan(pair, points / 100, comparison, speeds) for pair in pairs]
+            rows = [plan(pair, points / 100, comparison, seconds) for pair in pairs]
             table = pd.DataFrame(
                 [list(cells.values()) for cells in rows],
                 columns=pd.MultiIndex.from_tuples(list(rows[0])),
@@ -76,18 +74,10 @@ def is_about(pair: Verdict, row: str | None, comparison: Comparison) -> bool:
     return row is None or row in known
 
 
-def read_speeds() -> dict[str, float]:
-    """Return how many images per second each net trains, from `make bench`."""
-    if not SPEED.exists():
-        return {}
-    rates = json.loads(SPEED.read_text())["rates"]
-    return {net: median(variants["pipeline"]) for net, variants in rates.items()}
-
-
 def plan(
-    pair: Verdict, difference: float, comparison: Comparison, speeds: dict[str, float]
+    pair: Verdict, difference: float, comparison: Comparison, seconds: Mapping[str, float]
 ) -> dict[tuple[str, str], str]:
-    """Return a row of the table."""
+    """Return a row of the table. seconds: by row, how long a training run takes."""
     results, variance = comparison.results, pair.estimate.variance
     if results.n_folds:
         # What part of this variance the images cause is not known, so the least is shown.
@@ -100,7 +90,7 @@ def plan(
         floor = format_points(smallest_ever(expected, pair.alpha))
         cells |= {
             (split, "seeds"): format_seeds(needed, bool(results.n_folds)),
-            (split, "hours"): hours(pair, needed, results, speeds),
+            (split, "hours"): hours(pair, needed, results, seconds),
             (split, "floor"): "–" if results.n_folds else floor,
         }
     return cells
@@ -123,19 +113,13 @@ def smallest_ever(variance: Variance, alpha: float) -> float:
 
 
 def hours(
-    pair: Verdict, n_seeds: int | None, results: Results, speeds: dict[str, float]
+    pair: Verdict, n_seeds: int | None, results: Results, seconds: Mapping[str, float]
 ) -> str:
     """Return the hours that one core trains both nets, or – if their speed is unknown."""
-    rows = {name: results.rows[name] for name in (pair.first, pair.second)}
-    known = {name: speeds.get(name, speeds.get(row.net)) for name, row in rows.items()}
-    if n_seeds is None or not all(known.values()):
+    names = [results.rows[net].name for net in (pair.first, pair.second)]
+    if n_seeds is None or not seconds.keys() >= set(names):
         return "–"
-    # CIFAR-10 has five training images per test image.
-    n_train = (N_FOLDS - 1) * results.n_test / (results.n_folds or 1)
-    seconds = sum(
-        row.training.epochs * n_train / (known[name] or 1) for name, row in rows.items()
-    )
-    return f"{seconds * n_seeds / 3600:,.1f}"
+    return f"{sum(seconds[name] for name in names) * n_seeds / 3600:,.1f}"
 
 
 if __name__ == "__main__":

@@ -77,10 +77,10 @@ class Votes:
 def main(pictures: list[str], row: str | None, as_json: bool, sheet: str | None) -> None:
     loaded = params.load()
     inputs = paths(pictures)
-    if sheet:
-        check_sheet(Path(sheet), inputs)
     rows = rows_with_models(loaded, row)
     read, errors = read_all(inputs)
+    if sheet:
+        check_sheet(Path(sheet), [*(photo.path for photo in read), *errors])
     for error in errors.values():
         print(f"error: {error}", file=sys.stderr)
     votes = vote(loaded, rows, read) if read else []
@@ -115,11 +115,11 @@ def paths(pictures: Iterable[str]) -> list[Path]:
     return found
 
 
-def check_sheet(sheet: Path, inputs: Sequence[Path]) -> None:
+def check_sheet(sheet: Path, pictures: Sequence[Path]) -> None:
     """Raise UserError if the sheet would replace a picture, or cannot be written."""
     if sheet.suffix.lower() != ".png" or sheet.is_dir():
         raise UserError(f"{sheet}: a sheet is a file that ends in .png")
-    if sheet.exists() and any(path.exists() and path.samefile(sheet) for path in inputs):
+    if sheet.exists() and any(path.exists() and path.samefile(sheet) for path in pictures):
         raise UserError(f"{sheet}: this is one of the pictures; choose another name")
     if not sheet.absolute().parent.is_dir():
         raise UserError(f"{sheet}: there is no folder {sheet.parent}; make it first")

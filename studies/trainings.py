@@ -3,7 +3,8 @@
 Records are JSON objects: the net, the learning rate, the seed, a hash of everything in
 params.yaml that its training depends on, and one of the net's file and the images; the
 images that the model got wrong, the last training loss, and the environment. They are
-written after each run, so a study can resume.
+written after each run, each on a line of its own, so a study can resume, and git can merge
+two files.
 """
 
 import json
@@ -18,7 +19,7 @@ import numpy as np
 
 from benchmark import params, pool
 from benchmark.data import dataset
-from benchmark.running.errors import DivergedError, UserError
+from benchmark.running.errors import DivergedError, UserError, explained
 from benchmark.running.files import write_atomic
 from benchmark.running.finished import CellResult
 from benchmark.stats.uncertainty import Matrix
@@ -58,7 +59,7 @@ def train(
     path: a JSON file, which gets the new records. Records for other params, another
     net or other images are dropped. at_once: how many seeds to train side by side.
     """
-    records = read(path, variants, data)
+    records: list[Record] = []
     # One batch of seeds after another, so that all variants advance alike.
     for batch in (seeds[i : i + at_once] for i in range(0, len(seeds), at_once)):
         runs = [(key, seed) for seed in batch for key in variants]
@@ -68,19 +69,25 @@ def train(
 
 def read(path: Path, variants: Mapping[Key, params.Row], data: params.Data) -> list[Record]:
     """Return the records of these variants, but none for other params, net or images."""
-    stored: list[Record] = json.loads(path.read_text()) if path.exists() else []
     expected = {key: hashes(row, data) for key, row in variants.items()}
     return [
         record
-        for record in stored
-        if key_of(record) in expected and is_current(record, expected[key_of(record)])
+        for record in read_all(path)
+        if key_of(record) in expected and expected[key_of(record)].items() <= record.items()
     ]
 
 
-def is_current(record: Record, expected: Mapping[str, str]) -> bool:
-    """Return whether a record has these hashes. Older records may lack that of the net."""
-    net = record.get(NET, expected[NET])
-    return record.get(PARAMS) == expected[PARAMS] and bool(net == expected[NET])
+def read_all(path: Path) -> list[Record]:
+    """Return all records in a file; none if there is no file. Raises UserError."""
+    if not path.exists():
+        return []
+    with explained(f"{path}: {{}}; restore it with git", TypeError, ValueError):
+        return [dict(record) for record in json.loads(path.read_text("utf-8"))]
+
+
+def write(path: Path, records: Sequence[Record]) -> None:
+    lines = ",\n".join(json.dumps(record) for record in records)
+    write_atomic(path, f"[\n{lines}\n]\n".encode())
 
 
 def train_runs(
@@ -109,7 +116,7 @@ def train_runs(
                 del missing[key, seed]
                 records.append(record_of(key, variants[key], data, seed, result))
             records.sort(key=lambda record: (record["seed"], order[key_of(record)]))
-            write_atomic(path, json.dumps(records).encode())
+            write(path, records)
     return records
 
 
@@ -131,7 +138,7 @@ def train_each(
 
 
 def say_what_is_dropped(path: Path, n_kept: int) -> None:
-    n_dropped = len(json.loads(path.read_text())) - n_kept if path.exists() else 0
+    n_dropped = len(read_all(path)) - n_kept
     if n_dropped:
         print(
             f"note: {path}: {n_dropped} records are for other params, another net or other "

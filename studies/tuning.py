@@ -40,6 +40,12 @@ def main(seeds: int) -> None:
         raise UserError("--seeds: 2 or more, because one seed cannot show the noise")
     loaded = trainings.load_params()
     rows = trainings.rows_of(loaded, RECIPE)
+    for row in rows:
+        if row.training.lr not in RATES:
+            raise UserError(
+                f"{params.PARAMS}: {row.name}: lr {row.training.lr} is no rate that this "
+                "study compares; add it to RATES in studies/tuning.py"
+            )
     data = loaded.data.model_copy(update={"holdout": HOLDOUT})
     variants: dict[trainings.Key, params.Row] = {
         (row.label, rate): with_rate(row, rate) for row in rows for rate in RATES

@@ -168,12 +168,14 @@ def test_a_killed_worker_costs_only_its_cell(scheduler, two_workers):
     assert found == list(map(train_cell, given))
 
 
-def test_many_failing_cells_give_one_line(scheduler, two_workers, caplog):
+@pytest.mark.parametrize("kind", [errors.UserError, errors.DivergedError])
+def test_many_failing_cells_give_one_line(scheduler, two_workers, caplog, kind):
     def fail(_):
-        raise errors.UserError("no")
+        raise kind("no")
 
     for _ in range(5):
-        with pytest.raises(errors.UserError, match=r"^no$"):
+        # A study goes on after a run that diverges, and needs to know the kind.
+        with pytest.raises(kind, match=r"^no$"):
             list(cluster.map_tasks(fail, range(50), scheduler))
     # For an error that nobody waits for, tornado would print a traceback.
     assert not [each for each in caplog.records if each.exc_info]

@@ -46,11 +46,14 @@ def compared(*depths):
     return Comparison(depths, chance=0.5, margin=0.01)
 
 
-def choose(accuracy_of, limit=100):
-    """Choose rates as the study does; return the best ones, and the runs that it took."""
+def choose(accuracy_of, limit=100, at_once=None):
+    """Choose rates as the study does; return the best ones, and the runs that it took.
+
+    at_once: how many runs finish before an interruption, the last ones; None for all.
+    """
     records = []
     while runs := folds.missing(records):
-        for (name, rate), seed in runs:
+        for (name, rate), seed in runs[-(at_once or len(runs)) :]:
             blocks = int(name.split()[0])
             records.append(record(blocks, rate, seed, accuracy_of(blocks, rate, seed)))
         records.sort(key=lambda r: r["seed"])
@@ -58,13 +61,14 @@ def choose(accuracy_of, limit=100):
     return folds.best_rates(records), records
 
 
-def test_the_best_rate_is_found_wherever_it_is():
+@pytest.mark.parametrize("at_once", [None, 1])
+def test_the_best_rate_is_found_wherever_it_is(at_once):
     best_index = dict(zip(DEPTHS, (8, 7, 6, 5, 3, 1, 0), strict=True))
 
     def accuracy(blocks, rate, _seed):
         return 0.9 - 0.01 * abs(GRID.index(rate) - best_index[blocks])
 
-    best, records = choose(accuracy)
+    best, records = choose(accuracy, at_once=at_once)
     assert best == {n: GRID[i] for n, i in best_index.items()}
     runs = folds.accuracies(records)
     assert all(len(runs[n][rate]) == folds.SEEDS_OF_BEST for n, rate in best.items())

@@ -5,6 +5,8 @@ import pytest
 from scipy.stats import t as student
 from statsmodels.stats.power import NormalIndPower
 
+from benchmark import params
+from benchmark.reporting.costs import training_seconds
 from benchmark.stats.planning import (
     chance_to_be_same,
     chance_to_differ,
@@ -139,6 +141,13 @@ def test_make_plan():
     assert "annealed recipe, to find 1 points:" in lines
     pairs = [line.split() for line in lines if "res" in line.split()[:2]]
     assert len(pairs) == 20
+    # The hours are those of one core, as in the report.
+    (line,) = (line for line in lines if line.split()[:2] == ["depth", "res"])
+    n_seeds, hours = map(float, line.split()[2:4])
+    loaded = params.load()
+    seconds = training_seconds(loaded)
+    expected = n_seeds * (seconds["depth"] + seconds["res"]) / 3600
+    assert hours == pytest.approx(expected, abs=0.06)
     small = run("python", "-m", "scripts.plan", "0.1", "--row", "res", cwd=ROOT)
     assert small.count("more images") > printed.count("more images")
 

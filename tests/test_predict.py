@@ -259,6 +259,7 @@ ERRORS = {
         "no_row: not in params.yaml; choose one of basel",
     ),
     "sheet over it": (["a.png"], {"sheet": "a.png"}, "this is one of the pictures"),
+    "sheet in a folder": (["."], {"sheet": "a.png"}, "this is one of the pictures"),
     "sheet kind": (["a.png"], {"sheet": "a.jpg"}, "a sheet is a file that ends in .png"),
     "sheet folder": (["a.png"], {"sheet": "no/a.png"}, "there is no folder no; make it"),
 }

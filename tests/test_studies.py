@@ -11,6 +11,7 @@ from scipy.stats import norm
 from benchmark import params, pool
 from benchmark.running.errors import UserError
 from studies import recipes, same_net, trainings, tuning
+from tests.conftest import edit_params
 
 RATES = {0.01: 0.9, 0.02: 0.9}
 
@@ -50,7 +51,10 @@ def test_records_are_kept_and_only_missing_seeds_are_trained(small_data, capsys)
     )
 
 
-def test_each_record_is_written_as_soon_as_its_run_is_finished(small_data, monkeypatch):
+@pytest.mark.parametrize("key", [trainings.PARAMS, trainings.NET])
+def test_each_record_is_written_as_soon_as_its_run_is_finished(
+    small_data, monkeypatch, key
+):
     def interrupted(cells):
         yield next(train_each(cells))
         raise KeyboardInterrupt
@@ -63,11 +67,26 @@ def test_each_record_is_written_as_soon_as_its_run_is_finished(small_data, monke
     with pytest.raises(KeyboardInterrupt):
         trainings.train(path, variants, loaded.data, range(1))
     assert len(trainings.read(path, variants, loaded.data)) == 1
-    # A record without a hash of its params is not trusted.
+    # A record without both hashes is not trusted.
     [record] = json.loads(path.read_text())
-    del record["params"]
+    del record[key]
     path.write_text(json.dumps([record]))
     assert trainings.read(path, variants, loaded.data) == []
+
+
+def test_a_damaged_file_of_records_is_one_line(tmp_path):
+    path = tmp_path / "records.json"
+    for damaged in ("<<<<<<< HEAD\n[]", "{", "[1]", "3"):
+        path.write_text(damaged)
+        with pytest.raises(UserError, match=r"records.json: .*; restore it with git"):
+            trainings.read_all(path)
+
+
+def test_tuning_refuses_a_rate_that_it_does_not_compare(small_data, monkeypatch):
+    edit_params(small_data, {"train.lr": 0.03})
+    monkeypatch.setattr(tuning, "RECIPE", "train")
+    with pytest.raises(UserError, match=r"lr 0\.03 is no rate that this study compares"):
+        tuning.main(seeds=2)
 
 
 def test_a_study_without_images_says_how_to_get_them(workplace):

@@ -20,7 +20,7 @@ import joblib
 from distributed import CancelledError, Client, KilledWorker, as_completed, get_worker
 from distributed.comm.core import CommClosedError
 
-from benchmark.running.errors import UserError
+from benchmark.running.errors import DivergedError, UserError
 
 # The packages that are sent with a task.
 PROJECT = ("architectures", "benchmark", "notebook")
@@ -83,8 +83,11 @@ def _run(
             # print a traceback.
             for future in as_completed(futures):
                 result, error = future.result()
-                if error is not None:
-                    raise UserError(error)
+                if error:
+                    # Not the worker's class, which was sent along with the code.
+                    kinds = {kind.__name__: kind for kind in (UserError, DivergedError)}
+                    kind, message = error
+                    raise kinds[kind](message)
                 yield result
         except (CancelledError, CommClosedError):
             raise UserError(
@@ -100,19 +103,20 @@ def call_pickled(pickled: bytes) -> Any:
 
 def attempt(
     function: Callable[[Task], Result], task: Task
-) -> tuple[Result | None, str | None]:
-    """Run the task on a worker; return the result, or the message of a UserError."""
+) -> tuple[Result | None, tuple[str, str] | None]:
+    """Run the task on a worker; return the result, or the kind and message of an error."""
     worker = get_worker()
     if worker.state.nthreads > 1:
         # torch has one random state and one thread count per process.
         return None, (
+            UserError.__name__,
             f"the Dask worker {worker.address} runs {worker.state.nthreads} tasks in one "
-            "process; start it with `dask worker --nthreads 1 --nworkers N`"
+            "process; start it with `dask worker --nthreads 1 --nworkers N`",
         )
     try:
         return function(task), None
     except UserError as error:
-        return None, str(error)
+        return None, (type(error).__name__, str(error))
 
 
 def connect(address: str) -> Client:

@@ -15,6 +15,7 @@ import pandas as pd
 from benchmark import params
 from benchmark.reporting.costs import cost_of
 from benchmark.reporting.figures import png
+from benchmark.reporting.results import read_json
 from benchmark.running import cli
 from benchmark.running.files import write_atomic
 from benchmark.training.environment import choose_device, describe
@@ -61,7 +62,7 @@ def read_times(loaded: params.Params, best: Mapping[int, float]) -> dict[str, An
 
     That is, if times.json does not have all depths. Delete it to measure again.
     """
-    found: dict[str, Any] = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    found = read_json(TIMES, "restore it with git") if TIMES.exists() else {}
     if found.get("seconds", {}).keys() == set(map(str, best)):
         return found
     rows = {str(n): folds.variant(loaded, n, rate, "folds") for n, rate in best.items()}

@@ -47,7 +47,6 @@ class Depth(NamedTuple):
 
 def train(loaded: params.Params) -> tuple[list[Record], list[Record]]:
     """Return the records of the rates and of the folds; train those that are missing."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     rates = choose_rates(loaded)
     best = best_rates(rates)
     variants = {(name_of(n), best[n]): variant(loaded, n, best[n], "folds") for n in DEPTHS}
@@ -89,6 +88,7 @@ def missing(records: list[Record]) -> list[tuple[Key, int]]:
     needs SEEDS_OF_BEST runs, and must still be the best.
     """
     tried = accuracies(records)
+    known = {(trainings.key_of(record), record["seed"]) for record in records}
     runs: list[tuple[Key, int]] = []
     for blocks in DEPTHS:
         rates = tried.get(blocks, {})
@@ -97,9 +97,9 @@ def missing(records: list[Record]) -> list[tuple[Key, int]]:
         untried = [rate for rate in GRID[max(0, i - 1) : i + 2] if rate not in rates]
         wanted = [(rate, 0) for rate in untried]
         if not untried:
-            wanted = [(best, seed) for seed in range(len(rates[best]), SEEDS_OF_BEST)]
+            wanted = [(best, seed) for seed in range(SEEDS_OF_BEST)]
         runs += [((name_of(blocks), rate), seed) for rate, seed in wanted]
-    return runs
+    return [run for run in runs if run not in known]
 
 
 def best_rates(records: list[Record]) -> dict[int, float]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmark import params, pool
+from benchmark.reporting.results import read_json
 from benchmark.running import checkpoint, errors, finished, workers
 from benchmark.running.files import write_atomic
 from benchmark.training import cell as training
@@ -196,12 +197,11 @@ def path_of(cell: Cell) -> Path:
 def read(cell: Cell) -> Record:
     """Return a cell's record; empty if it has none, or one for other params or code."""
     path = path_of(cell)
-    found: Record = json.loads(path.read_text()) if path.exists() else {}
+    found = read_json(path, "restore it with git") if path.exists() else {}
     return found if found.get("hash") == hash_of(cell) else {}
 
 
 def write(cell: Cell, found: Record) -> None:
-    path_of(cell).parent.mkdir(parents=True, exist_ok=True)
     if cell.row.name == AS_PRINTED:  # for docs/notebook.md
         found = {**found, "row": long_settings(printed_row(), params.load())}
     content = json.dumps({**found, "hash": hash_of(cell)}, indent=1)

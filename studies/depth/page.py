@@ -92,15 +92,12 @@ def row_of(
 
 def accuracies_after(
     epoch: int, corrected: Sequence[hundred.Record], printed: hundred.Record
-) -> list[float | None]:
-    """Return the accuracies of all runs, the last one also in eval mode.
-
-    None where a run has no record, because something else than this study trained it.
-    """
+) -> list[float]:
+    """Return the accuracies of all runs, the last one also in eval mode."""
     columns = [(record, "accuracy") for record in corrected]
     columns += [(printed, "accuracy_in_train_mode"), (printed, "accuracy")]
     return [
-        next((e[key] for e in record["epochs"] if e["epoch"] == epoch), None)
+        next(e[key] for e in record["epochs"] if e["epoch"] == epoch)
         for record, key in columns
     ]
 
