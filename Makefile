@@ -13,7 +13,7 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check demo repro quick notebook pictures readme changes pr-report merge-results verify same-bytes \
-	try judge plan predict bench kill-test drill portability elsewhere simulate same-net tune recipes depth test test-fast lint format lock audit
+	try judge plan predict bench kill-test portability simulate same-net tune recipes depth test test-fast lint format lock audit
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,10 +104,6 @@ recipes: setup ## Compare both recipes on the official test images: docs/recipes
 
 depth: setup ## Compare 1 to 100 residual blocks: docs/depth.md; about 9 hours on two cores, estimated
 	@$(BIN)/python -m studies.depth
-
-# The former names of two targets.
-drill: kill-test
-elsewhere: portability
 
 ##@ Development
 test: setup ## Run all tests on all cores; 5 to 20 minutes on two

@@ -1,4 +1,4 @@
-"""Check params.yaml, and build the net of every row once."""
+"""Check params.yaml, and rehearse every row: train it briefly, interrupt and resume it."""
 
 from benchmark import params
 from benchmark.check import check_rows, replaced

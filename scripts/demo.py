@@ -1,7 +1,6 @@
 """Run the whole pipeline on generated images, in a copy of the project: demo/."""
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from benchmark.running import cli
 from benchmark.running.repository import (
     copy_project,
     edit_params,
-    remove_rows,
     run_in_one_process,
     stages,
 )
@@ -39,19 +37,19 @@ SETTINGS = {
 
 
 def main() -> None:
-    settings = dict(SETTINGS)
-    if "res_deep" in params.load().rows:
-        settings["rows.res_deep.lr"] = 0.03
-    # The table contains λ, which some consoles cannot encode.
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    # All others would take too long: the settings above do not reach them.
+    short = {key.partition(".")[0] for key in SETTINGS}
+    rows = {
+        name: entry.model_dump(exclude_none=True)
+        for name, entry in params.load().rows.items()
+        if entry.recipe in short and not entry.table
+    }
+    if "res_deep" in rows:
+        rows["res_deep"]["lr"] = 0.03
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
         copy = Path(name)
         copy_project(copy)
-        # All others would take too long: the settings above do not reach them.
-        short = {key.partition(".")[0] for key in SETTINGS}
-        rows = params.load().rows.items()
-        remove_rows(copy, [n for n, e in rows if e.table or e.recipe not in short])
-        edit_params(copy, settings)
+        edit_params(copy, SETTINGS | {"rows": rows})
         for folder in ("metrics", "plots", "results"):
             shutil.rmtree(copy / folder)  # results of the benchmark
         with Repo(name) as repo:

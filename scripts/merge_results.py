@@ -15,7 +15,7 @@ from dvc.utils.serialize import dumps_yaml
 from benchmark import params
 from benchmark.reporting.results import METRICS, RESULTS
 from benchmark.running import cli
-from benchmark.running.errors import UserError
+from benchmark.running.errors import UserError, explained
 from benchmark.running.files import write_atomic
 from benchmark.running.repository import dvc, git
 from scripts import readme, verify
@@ -126,19 +126,26 @@ def merge_params() -> bool:
     versions = {side: version(path, side) for side in (OURS, BASE, THEIRS)}
     merged, _ = merge_file(versions.values(), "--union")
     before = params.PARAMS.read_bytes()
-    write_atomic(params.PARAMS, merged)
+    is_valid = False
     try:
-        rows = params.load(needs_device=False).rows.keys()
         base, *sides = (
-            params.parse_yaml(versions[side], path)["rows"].keys()
-            for side in (BASE, OURS, THEIRS)
+            rows_in(versions[side], path).keys() for side in (BASE, OURS, THEIRS)
         )
+        write_atomic(params.PARAMS, merged)
+        rows = params.load(needs_device=False).rows.keys()
         is_valid = not any((base - side) & rows for side in sides)
     except UserError:
-        is_valid = False
-    if not is_valid:
-        write_atomic(params.PARAMS, before)
+        pass
+    finally:
+        if not is_valid:
+            write_atomic(params.PARAMS, before)
     return is_valid
+
+
+def rows_in(content: bytes, path: str) -> dict[str, Any]:
+    """Return the rows in a version of params.yaml. Raises UserError if it has none."""
+    with explained(f"{path}: has no rows", TypeError, KeyError, ValueError):
+        return dict(params.parse_yaml(content, path)["rows"])
 
 
 def merge_readme() -> bool:

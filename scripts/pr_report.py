@@ -90,7 +90,6 @@ def new_row(name: str) -> str:
     comparison = compare(results)
     return render(
         Path(__file__).with_name("new_row.md.jinja"),
-        name=name,
         label=label,
         baseline=BASELINE,
         comparison=comparison,

@@ -36,9 +36,13 @@ def main() -> None:
         stage.write(PLOTS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     # Other nets have tables of their own, and are not in the pictures.
     beside, _ = split_tables(comparisons)
+    n_classes = len(loaded.data.classes)
     stage.write(PLOTS / "ranking.png", png(charts.ranking(beside), dpi=200))
     for name, figure in (
-        ("accuracy_comparison", charts.accuracy_comparison(families[0])),
+        (
+            "accuracy_comparison",
+            charts.accuracy_comparison(families[0], n_classes),
+        ),
         ("loss_curves", charts.loss_curves([each.results for each in beside])),
     ):
         stage.write(PLOTS / f"{name}.png", png(figure))

@@ -22,7 +22,7 @@ def main() -> None:
         interval=results.intervals.get(BASELINE),
         first=results.seeds[BASELINE].iloc[0],
         n_test=results.predictions[BASELINE]["seed_0"].count(),
-        holdout=loaded.data.holdout,
+        tested_on=results.tested_on,
         n_seeds=results.n_seeds,
         environment=environment_of(BASELINE),
     )

@@ -38,8 +38,8 @@ from benchmark.reporting.render import TEMPLATES, render
 from benchmark.reporting.results import Results, environment_of, read_families
 from benchmark.reporting.scales import Scale, cost_scale, ranking_scale
 from benchmark.reporting.summary import listed, summary
-from benchmark.reporting.tables import hardest, idea_of, question
-from benchmark.running import cli, stage
+from benchmark.reporting.tables import Idea, hardest, idea_of, question
+from benchmark.running import cli, errors, stage
 from benchmark.stats.planning import in_full
 from benchmark.training import recipe
 
@@ -65,6 +65,11 @@ class Table:
     @property
     def warning(self) -> str:
         return warning(self.results)
+
+    @property
+    def ideas(self) -> dict[str, Idea]:
+        # Two tables can have different nets of the same name.
+        return {name: idea_of(row) for name, row in self.results.rows.items()}
 
     @property
     def scale(self) -> Scale:
@@ -125,7 +130,6 @@ def render_report(loaded: params.Params, target: Path) -> str:
         # A single net has no place in a ranking.
         ranked_tables=[each for each in tables if len(each.costs) > 1] or tables,
         by_cost=by_cost,
-        ideas={n: idea_of(row) for results in families for n, row in results.rows.items()},
         hard_images=hard_images,
         image_files=image_files([*hard, *of_nets]) if target == REAL else {},
         data={
@@ -150,7 +154,8 @@ def render_report(loaded: params.Params, target: Path) -> str:
 
 
 def cost_of_row(loaded: params.Params, row: params.Row) -> Cost:
-    architecture = recipe.load_architecture(row.net)
+    with errors.blame_architecture(row.name):
+        architecture = recipe.load_architecture(row.net)
     return cost_of(architecture, len(loaded.data.classes), row.settings)
 
 

@@ -25,7 +25,7 @@ from benchmark.training import plan, recipe, state_dict
 from benchmark.training.cell import complete, train_cell, with_training
 from benchmark.training.environment import describe
 from benchmark.training.plan import Cell
-from benchmark.training.scoring import accuracy, predict
+from benchmark.training.scoring import accuracy
 
 REPORT = Path("docs/portability.md")
 
@@ -72,14 +72,13 @@ class Outcome:
 
 def main(rows: list[str], seeds: int) -> None:
     loaded = params.load()
-    planned = [plan.cells(loaded, name)[:seeds] for name in rows]
-    if not 1 <= seeds <= loaded.train.seeds:
-        raise errors.UserError(
-            f"--seeds: {seeds} is not allowed; use 1 to {loaded.train.seeds}"
-        )
+    planned = [plan.cells(loaded, name) for name in rows]
+    most = min(map(len, planned))
+    if not 1 <= seeds <= most:
+        raise errors.UserError(f"--seeds: {seeds} is not allowed; use 1 to {most}")
     variants = VARIANTS | (GPU if torch.cuda.is_available() else {})
     compared = []
-    for cell in tqdm([cell for row in planned for cell in row], unit="seed"):
+    for cell in tqdm([cell for row in planned for cell in row[:seeds]], unit="seed"):
         full = cell.row.training.epochs
         outcomes = {
             (name, epochs): train_as(variants[name], with_training(cell, epochs=epochs))
@@ -96,16 +95,18 @@ def main(rows: list[str], seeds: int) -> None:
 
 
 def train_as(variant: Variant, cell: Cell) -> Outcome:
-    """Train the cell with the variant, and score it as usual."""
+    """Train the cell with the variant."""
     cell = with_training(replace(cell, stem=None), **variant.training)
     with ProcessPoolExecutor(max_workers=1, env=dict(variant.environment)) as pool:
         trained = pool.submit(train_cell, cell).result()
     architecture, data = complete(cell)
     model = recipe.build_model(architecture, len(data.class_names), cell.row.settings)
     state_dict.load(model, trained["model"], Path(f"{cell}"))
-    predicted = predict(model, data.normalized(data.val_images))
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-    return Outcome(weights, predicted, accuracy(predicted, data.val_labels))
+    predicted, labels = (
+        torch.tensor(trained["scores"][key]) for key in ("predictions", "labels")
+    )
+    return Outcome(weights, predicted, accuracy(predicted, labels))
 
 
 def compare(

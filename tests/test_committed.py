@@ -10,7 +10,7 @@ from benchmark import params
 from benchmark.data import cifar10
 from benchmark.stats.verdicts import format_percent
 from scripts import readme
-from tests.conftest import ARCHITECTURES, ROOT, YAML_SAFE, check_results, modified
+from tests.conftest import ARCHITECTURES, ROOT, ROWS, YAML_SAFE, check_results, modified
 
 # A new net has no results yet, but `make test-fast` has to pass.
 pytestmark = pytest.mark.slow
@@ -41,13 +41,13 @@ def test_the_data_is_cifar10s(lock):
     }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", ROWS)
 def test_results_belong_together(monkeypatch, name):
     monkeypatch.chdir(ROOT)
     check_results(name, params.load(), n_val=2_000)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", ROWS)
 def test_results_were_made_with_the_locked_torch(name):
     locked = re.search(r"(?m)^torch==(\S+)", (ROOT / "requirements.lock").read_text())[1]
     environment = json.loads((ROOT / f"results/{name}/environment.json").read_text())

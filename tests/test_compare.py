@@ -366,6 +366,19 @@ def test_accuracies_on_held_out_images_are_called_so(three):
     text = compare.results_table([judge(held_out)])
     assert "on 2,000 held-out training images" in text
     assert "on 2,000 test images" in compare.results_table([judge(three)])
+    for made, label in (
+        (held_out, "accuracy on held-out training images"),
+        (three, "test accuracy"),
+    ):
+        assert charts.ranking([judge(made)]).get_supxlabel().startswith(f"{label}: each")
+        _, legend = charts.accuracy_comparison(made, 2).axes[0].get_legend_handles_labels()
+        assert made.tested_on in legend
+
+
+def test_the_chart_shows_what_guessing_gives(three):
+    axes = charts.accuracy_comparison(three, 10).axes[0]
+    assert axes.get_title(loc="left").endswith("; guessing gives 10%")
+    assert [*axes.lines[-1].get_ydata()] == [0.1, 0.1]
 
 
 def test_other_nets_have_a_table_of_their_own(three):

@@ -111,7 +111,7 @@ def test_the_net_is_in_tables_charts_and_report(here):
 
 
 def test_a_bar_at_chance_shows(here):
-    axes = charts.accuracy_comparison(families()[0]).axes[0]
+    axes = charts.accuracy_comparison(families()[0], 2).axes[0]
     assert axes.get_ylim()[0] == 0
     assert axes.get_legend()._get_loc() == axes.get_legend().codes["lower right"]
     assert all(label.get_rotation() for label in axes.get_xticklabels())

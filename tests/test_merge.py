@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.running.errors import UserError
 from scripts import merge_results, verify
-from tests.conftest import COMMIT, commit, edit, run
+from tests.conftest import COMMIT, ROOT, commit, edit, run
 
 pytestmark = pytest.mark.slow
 ROW = "  {name}: {{net: baseline, recipe: annealed, sized_by: data.classes, lr: {lr}}}\n"
@@ -143,3 +143,24 @@ def test_without_a_merge_it_is_one_line(clone, monkeypatch):
     monkeypatch.chdir(clone)
     with pytest.raises(UserError, match=r"^there is no merge to finish; start one"):
         merge_results.main()
+
+
+@pytest.mark.parametrize("base", [None, "lr: 1\n", "3\n", "<\n"])
+def test_params_without_rows_are_left_to_the_user(workplace, base):
+    """Such as those of a branch from before there were rows."""
+    run("git", "init", "-q", "-b", "main", cwd=workplace)
+    run("git", "config", "user.name", "Test", cwd=workplace)
+    run("git", "config", "user.email", "test@example.invalid", cwd=workplace)
+    file = workplace / "params.yaml"
+    file.write_text(base) if base else file.unlink()
+    commit(workplace, "base")
+    for branch in ("one", "two"):
+        run("git", "checkout", "-q", "-b", branch, "main", cwd=workplace)
+        shutil.copyfile(ROOT / "params.yaml", file)
+        add_row(workplace, branch, 0.01)
+        commit(workplace, branch)
+    assert "params.yaml" in merge(workplace, "one")
+    before = file.read_bytes()
+    assert b"<<<<" in before
+    assert not merge_results.merge_params()
+    assert file.read_bytes() == before

@@ -6,6 +6,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -370,6 +371,26 @@ def test_the_report_opens_offline_without_messages(width, scheme):
     assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
 
+def test_each_table_has_the_ideas_of_its_own_nets():
+    """Two tables can have different nets of the same name."""
+    loaded = params.load()
+    both = [params.row_of(loaded, name) for name in ("res", "first")]
+    tables = [
+        report.Table(SimpleNamespace(rows={"res": row}), None, None, {}, {}) for row in both
+    ]
+    first, second = (table.ideas["res"] for table in tables)
+    assert "skip connection" in first.text and "fully connected" in second.text
+
+
+def test_a_net_that_cannot_be_imported_is_one_line(workplace, monkeypatch):
+    Path("architectures/broken.py").write_text("import no_such_module")
+    monkeypatch.setattr("architectures.__path__", [str(workplace / "architectures")])
+    loaded = params.load()
+    row = dataclasses.replace(params.row_of(loaded, "res"), name="res", net="broken")
+    with pytest.raises(UserError, match=r"^res: architectures/broken\.py, line 1: Module"):
+        report.cost_of_row(loaded, row)
+
+
 @pytest.mark.slow
 def test_the_model_card_matches_the_metrics(small_run, monkeypatch):
     monkeypatch.chdir(small_run)
@@ -406,3 +427,19 @@ def test_the_model_card_follows_the_recipe(scratch, monkeypatch):
     text = describe.CARD.read_text("utf-8")
     assert "SGD with momentum 0.9, learning rate 0.123 (linear schedule)" in text
     assert "Augmented: mirrored, shifted." in text
+    edit_params(
+        scratch,
+        {
+            "data.holdout": 0.2,
+            "rows.baseline.warmup": 0.15,
+            "rows.baseline.label_smoothing": 0.1,
+            "rows.baseline.weight_decay": 0.0005,
+            "rows.baseline.flip_at_test": True,
+        },
+    )
+    describe.main()
+    text = describe.CARD.read_text("utf-8")
+    assert "schedule), warm-up 15% of the steps, " in text
+    assert "cross-entropy, label smoothing 0.1, weight decay 0.0005, fp32." in text
+    assert "a part of its training images for training" in text
+    assert "Each image is scored together with its mirror image.\n\nThe 95%" in text

@@ -157,19 +157,19 @@ def test_halves_are_rounded_up_whatever_the_last_bit_is():
 
 
 @pytest.mark.parametrize(
-    ("limit", "bounds", "text"),
+    ("limit", "bound", "text"),
     [
-        (0.0004, (0.0,), "0.04"),
-        (-0.0004, (0.0,), "−0.04"),
-        (0.0104, (0.01,), "1.04"),
-        (0.0096, (0.01,), "0.96"),
-        (-0.0096, (0.01,), "−0.96"),
-        (0.0004, (0.01,), "0.0"),
-        (0.05, (0.0,), "5.0"),
+        (0.0004, 0, "0.04"),
+        (-0.0004, 0, "−0.04"),
+        (0.0104, 0.01, "1.04"),
+        (0.0096, 0.01, "0.96"),
+        (-0.0096, 0.01, "−0.96"),
+        (0.0004, 0.01, "0.0"),
+        (0.05, 0, "5.0"),
     ],
 )
-def test_limits_stay_on_their_side(limit, bounds, text):
-    assert format_limit(limit, bounds) == text
+def test_limits_stay_on_their_side(limit, bound, text):
+    assert format_limit(limit, bound) == text
 
 
 def test_percent():

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from benchmark.reporting import figures  # noqa: F401, sets the style
 from benchmark.reporting.comparison import Comparison
-from benchmark.reporting.results import BASELINE, Results
+from benchmark.reporting.results import BASELINE, TEST, Results
 from benchmark.stats.verdicts import BETTER, SAME, UNKNOWN, WORSE, format_percent
 
 TRAIN_COLOUR, TEST_COLOUR = "#9fb8d0", "#1f4e79"
@@ -62,10 +62,12 @@ def ranking(comparisons: Sequence[Comparison]) -> Figure:
     panels[0, 0].set_yticks(range(len(names)), names, fontsize=12)
     panels[0, 0].invert_yaxis()
     has_seeds = any(results.intervals for results in families)
+    tested_on = families[0].tested_on
+    what = "test accuracy" if tested_on == TEST else f"accuracy on {tested_on}"
     figure.supxlabel(
-        "test accuracy: each seed (|), mean (•), 95% interval (—)"
+        f"{what}: each seed (|), mean (•), 95% interval (—)"
         if has_seeds
-        else "test accuracy of one seed",
+        else f"{what} of one seed",
         fontsize=12,
     )
     for state in (state for state in STATES if state in shown and has_seeds):
@@ -129,7 +131,7 @@ def state_of(name: str, comparison: Comparison) -> str:
     return verdict.word if verdict else NOT_TESTED
 
 
-def accuracy_comparison(results: Results) -> Figure:
+def accuracy_comparison(results: Results, n_classes: int) -> Figure:
     """Draw the book's bar chart. It starts at 0, to show nets that only guess, too."""
     names = results.names
     positions = np.arange(len(names))
@@ -137,7 +139,7 @@ def accuracy_comparison(results: Results) -> Figure:
     figure, axes = plt.subplots(figsize=(10, 5.6))
     for column, label, offset, colour in (
         ("train_accuracy", "training images", -width / 2, TRAIN_COLOUR),
-        ("val_accuracy", "test images", width / 2, TEST_COLOUR),
+        ("val_accuracy", results.tested_on, width / 2, TEST_COLOUR),
     ):
         means = [results.metrics[name][column] for name in names]
         axes.bar(positions + offset, means, width, label=label, color=colour)
@@ -154,13 +156,16 @@ def accuracy_comparison(results: Results) -> Figure:
             color="white", ha="center", va="bottom", rotation=90, fontsize=9,
         )  # fmt: skip
     axes.plot([], [], "o", ms=3.5, mfc="white", mec="#333333", mew=0.8, label="one seed")
-    axes.axhline(0.5, color="#888888", lw=0.8, ls=":", zorder=0)
+    axes.axhline(1 / n_classes, color="#888888", lw=0.8, ls=":", zorder=0)
     axes.set_xticks(positions, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_ylim(0, 1.02)
     axes.set_xlim(-0.7, len(names) + 2.1)  # leaves room for the legend
     axes.set_ylabel("accuracy")
     axes.yaxis.set_major_formatter(PERCENT)
-    axes.set_title("Accuracy after training, drawn as in the book; guessing gives 50%")
+    axes.set_title(
+        "Accuracy after training, drawn as in the book; "
+        f"guessing gives {100 / n_classes:.3g}%"
+    )
     axes.legend(loc="lower right", framealpha=0.95)
     axes.grid(False, axis="x")
     return figure

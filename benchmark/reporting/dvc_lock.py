@@ -1,6 +1,7 @@
 """Read dvc.lock: the MD5s of the data, and whether a row must train at all."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def is_up_to_date(row: str) -> bool:
         stage = _stages().get(f"train@{row}")
         if stage is None:
             return False
-        values = params.read_yaml(params.PARAMS)
+        values = _read(params.PARAMS)
         return all(
             _value(values, key) == value for key, value in stage["params"][NAME].items()
         ) and all(_md5(Path(dep["path"])) == dep["md5"] for dep in stage["deps"])
@@ -53,7 +54,7 @@ def fits_models(row: str) -> bool:
                 needed = _md5(Path(dep["path"]))
             if needed != dep["md5"]:
                 return False
-        values = params.read_yaml(params.PARAMS)
+        values = _read(params.PARAMS)
         known = {
             key: value
             for stage in (train, chosen)
@@ -73,7 +74,18 @@ def _explained() -> Any:
 
 
 def _stages() -> dict[str, Any]:
-    return dict((params.read_yaml(LOCK) or {}).get("stages", {})) if LOCK.exists() else {}
+    return dict(_read(LOCK).get("stages", {})) if LOCK.exists() else {}
+
+
+def _read(path: Path) -> Any:
+    with explained(f"{path}: cannot be read ({{}})", OSError):
+        return _parse(path, path.read_bytes())
+
+
+@cache
+def _parse(path: Path, _content: bytes) -> Any:
+    """Read a YAML file. Parsing dvc.lock takes a quarter of a second, so only once."""
+    return params.read_yaml(path)
 
 
 def _value(values: Any, key: str) -> Any:
@@ -84,7 +96,7 @@ def _value(values: Any, key: str) -> Any:
 
 
 def _md5(path: Path) -> str:
-    """Return the MD5 that DVC gives a file, or a folder of code; "" if it is missing."""
+    """Return the MD5 that DVC gives a file, or a folder of code."""
     if path.is_file():
         return md5(path.read_bytes())
     files = [

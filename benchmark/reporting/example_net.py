@@ -60,10 +60,9 @@ def example(loaded: Params, real_images: bool) -> Example:
     with errors.blame_architecture(BASELINE):
         if not real_images:
             return trained(row.net, settings, tuple(data.mean), tuple(data.std))
-    images, labels, names = load_real_images()
-    model = recipe.build_model(
-        recipe.load_architecture(row.net), len(names), dict(settings)
-    )
+        images, labels, names = load_real_images()
+        architecture = recipe.load_architecture(row.net)
+        model = recipe.build_model(architecture, len(names), dict(settings))
     state_dict.load(model, MODEL.read_bytes(), MODEL)
     return Example("real", model.eval(), images, labels, names, data.mean, data.std)
 

@@ -26,6 +26,7 @@ METRICS = Path("metrics")
 RESULTS = Path("results")
 # All other nets are compared with this one.
 BASELINE = "baseline"
+TEST = "test images"
 # The section of params.yaml with the chapter's recipe.
 CHAPTER = "train"
 # The fields of Results that have one value for each row.
@@ -102,7 +103,7 @@ class Results:
     def tested_on(self) -> str:
         """What kind of images the accuracies are for."""
         is_held_out = "holdout" in next(iter(self.metrics.values()))
-        return "held-out training images" if is_held_out else "test images"
+        return "held-out training images" if is_held_out else TEST
 
     @cached_property
     def incomplete(self) -> dict[str, int]:

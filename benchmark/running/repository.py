@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,16 +102,6 @@ def edit_params(folder: Path, changes: Mapping[str, object]) -> None:
         for name in sections:
             section = section[name]
         section[last] = value
-    yaml.dump(content, path)
-
-
-def remove_rows(folder: Path, names: Iterable[str]) -> None:
-    """Remove rows from folder/params.yaml."""
-    yaml = YAML()
-    path = folder / "params.yaml"
-    content = yaml.load(path)
-    for name in names:
-        del content["rows"][name]
     yaml.dump(content, path)
 
 

@@ -74,8 +74,8 @@ class Verdict:
         If the word is "worse", it says how much worse.
         """
         low, high = self.reversed.interval if self.word == WORSE else self.interval
-        bounds = (0.0,) if self.is_difference else (self.margin,)
-        return f"{format_limit(low, bounds)} to {format_limit(high, bounds)}"
+        bound = 0.0 if self.is_difference else self.margin
+        return f"{format_limit(low, bound)} to {format_limit(high, bound)}"
 
     @property
     def reversed(self) -> "Verdict":
@@ -120,19 +120,15 @@ def format_points(share: float, digits: int = 1) -> str:
     return f"−{text}" if share < 0 and float(text) else text
 
 
-def format_limit(limit: float, bounds: Sequence[float]) -> str:
-    """Format a limit of an interval in points, so that it stays on its side of bounds.
+def format_limit(limit: float, bound: float) -> str:
+    """Format a limit of an interval in points, so that its size stays on its side of bound.
 
-    bounds: 0 or positive; they hold for both signs, so the text of -limit is the same but
-    for its sign.
+    bound: 0 or positive.
     """
     for digits in range(1, MAX_DIGITS):
         text = format_points(limit, digits)
         shown = float(text.replace("−", ""))
-        if all(
-            shown > 100 * bound if abs(limit) > bound else shown < 100 * bound
-            for bound in bounds
-        ):
+        if shown > 100 * bound if abs(limit) > bound else shown < 100 * bound:
             return text
     return format_points(limit, MAX_DIGITS)
 

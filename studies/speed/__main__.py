@@ -6,7 +6,6 @@ docs/speed.png.
 """
 
 import json
-import os
 import statistics
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
@@ -40,7 +39,6 @@ Rates = dict[str, dict[str, list[float]]]
 def main(rounds: int, images: int, bf16: bool, only: list[str] | None) -> None:
     if joblib.cpu_count() < CORES:
         raise errors.UserError(f"make bench needs {CORES} cores")
-    os.environ["LOKY_MAX_CPU_COUNT"] = str(CORES)
     loaded = params.load()
     names = only or chapter_rows(loaded)
     settings = {name: params.row_of(loaded, name).settings for name in names}

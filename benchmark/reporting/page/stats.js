@@ -244,7 +244,7 @@ function reversed(pair) {
 /**
  * Judge a family of rows with some of its seeds or folds.
  *
- * family: see data.py. parts: the numbers of the chosen seeds or folds. Returns the nets,
+ * family: see family() in __init__.py. parts: the numbers of the chosen seeds or folds. Returns the nets,
  * best first, with accuracy and interval, and the verdicts on all pairs.
  */
 function judge(family, parts, margin) {
