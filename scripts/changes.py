@@ -4,15 +4,10 @@ Compares the predictions in the workspace, or in a commit, with the predictions 
 of them are in git, so this needs no data, no models and no DVC cache.
 """
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import numpy as np
-import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
 from benchmark import params
 from benchmark.reporting.dvc_lock import LOCK
@@ -20,42 +15,20 @@ from benchmark.reporting.render import render
 from benchmark.reporting.results import RESULTS
 from benchmark.running import cli, errors
 from benchmark.running.repository import git
-from benchmark.stats.folds import MIN_FOLDS, fold_differences
+from benchmark.stats.folds import MIN_FOLDS
 from benchmark.stats.planning import in_full
-from benchmark.stats.uncertainty import (
-    Estimate,
-    Matrix,
-    correctness_matrix,
-    difference_interval,
-)
 from benchmark.stats.verdicts import MIN_SEEDS, Verdict, verdicts
+from scripts.predictions import Predictions, compare, parse
 
 PREDICTIONS = "predictions.csv"
 SAME = "none: same predictions"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A net's predictions.
+class Scored(Predictions):
+    """A net's predictions. data: the MD5 of the images."""
 
-    label: the true class of each image. correct: seeds × images; with folds, NaN where a
-    seed was not tested on an image. fold: the fold of each image, or None. data: the MD5 of
-    the images.
-    """
-
-    label: "pd.Series[int]"
-    correct: pd.DataFrame
-    fold: "pd.Series[int] | None"
-    data: str
-
-    @property
-    def by_image(self) -> Matrix:
-        """The share of correct predictions for each image."""
-        return np.nanmean(self.correct.to_numpy(float), axis=0)
-
-    @property
-    def accuracy(self) -> float:
-        return float(self.by_image.mean())
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,28 +98,16 @@ def from_files(files: Mapping[str, str]) -> dict[str, Scored]:
             case _:
                 predictions[PurePosixPath(path).parent.name] = path
     return {
-        name: parse_predictions(files[path], path, data.get(name, ""))
+        name: scored(files[path], path, data.get(name, ""))
         for name, path in predictions.items()
         if not isinstance(rows, dict) or name in rows
     }
 
 
-def parse_predictions(text: str, path: str, data: str) -> Scored:
+def scored(text: str, path: str, data: str) -> Scored:
     """Parse a file of predictions. Raises UserError if it is damaged."""
-    what_to_do = "make them again with `dvc repro`"
-    with errors.explained(
-        f"{path}: no predictions ({{}}); {what_to_do}", ValueError, KeyError
-    ):
-        predictions = pd.read_csv(io.StringIO(text))
-        label, correct = predictions["label"], correctness_matrix(predictions)
-        if correct.empty:
-            raise ValueError("no column seed_0")
-        fold = predictions.get("fold")
-        for name in ("label", *(f"seed_{seed}" for seed in correct.index)):
-            classes = predictions[name] if fold is None else predictions[name].dropna()
-            if not is_numeric_dtype(classes) or (classes % 1 != 0).any():
-                raise ValueError(f"{name} is not a class in every row")
-    return Scored(label, correct, fold, data)
+    error = f"{path}: no predictions ({{}}); make them again with `dvc repro`"
+    return Scored(path, parse(text, path, error).table, data)
 
 
 def data_of(lock: str, path: str) -> dict[str, str]:
@@ -183,7 +144,7 @@ def report(compared: list[Change], margin: float) -> str:
     tested = verdicts(
         [(f"{change.name} after", f"{change.name} before") for change in to_test],
         [
-            compare(change.before, change.after)
+            compare(change.after, change.before)
             for change in to_test
             if change.before and change.after
         ],
@@ -201,28 +162,16 @@ def report(compared: list[Change], margin: float) -> str:
     )
 
 
-def compare(before: Scored, after: Scored) -> Estimate:
-    """Estimate how much more accurate a net became, for images in common."""
-    if before.fold is None:
-        return difference_interval(
-            after.correct.to_numpy(float), before.correct.to_numpy(float)
-        )
-    nets = {"before": before.by_image, "after": after.by_image}
-    [estimate] = fold_differences(
-        nets, np.asarray(before.fold, np.int64), [("after", "before")]
-    )
-    return estimate
-
-
 def verdict_without_test(change: Change) -> str:
     """Return a verdict that needs no test, or an empty string."""
     before, after = change.before, change.after
     if before is None or after is None:
         return "new" if before is None else "removed"
-    if (before.fold is None) != (after.fold is None):
+    if before.in_folds != after.in_folds:
         return "cannot compare: another split"
-    if before.data != after.data or not before.label.equals(after.label):
-        if before.data == after.data and before.fold is not None:
+    first, second = (each.table.filter(["fold", "label"]) for each in (before, after))
+    if before.data != after.data or not first.equals(second):
+        if before.data == after.data and before.in_folds:
             return "cannot compare: not all folds"
         if bool(before.data) != bool(after.data):
             return f"cannot compare: {LOCK} does not name the data"
@@ -232,8 +181,8 @@ def verdict_without_test(change: Change) -> str:
         if before.correct.index.equals(after.correct.index):
             return SAME
         return f"none: same predictions for the seeds in common ({seeds(before, after)})"
-    if before.fold is not None:
-        return "" if before.fold.nunique() >= MIN_FOLDS else "cannot compare: not all folds"
+    if before.in_folds:
+        return "" if before.n_folds >= MIN_FOLDS else "cannot compare: not all folds"
     if min(len(before.correct), len(after.correct)) < MIN_SEEDS:
         return f"no verdict: it needs {MIN_SEEDS} seeds ({seeds(before, after)})"
     return ""

@@ -8,6 +8,7 @@ from benchmark.running.errors import UserError
 from benchmark.stats.uncertainty import compare_models, difference_interval
 from benchmark.stats.verdicts import format_points
 from scripts import judge
+from scripts.predictions import Predictions, compare
 from tests.conftest import ROOT, run
 from tests.test_compare import in_folds, results_of
 
@@ -40,7 +41,8 @@ def said(a, b):
 def test_nets_with_several_seeds(files):
     a, b = files(4)
     text = said(a, b)
-    expected = difference_interval(judge.read(a).correct, judge.read(b).correct)
+    first, second = (judge.read(path).correct.to_numpy() for path in (a, b))
+    expected = difference_interval(first, second)
     assert f"A minus B: {format_points(expected.mean)} points" in text
     assert "Compared with B, A is: better by" in text and "This is about nets" in text
     assert "Compared with B, A is: worse by" in said(b, a)
@@ -50,7 +52,7 @@ def test_nets_with_several_seeds(files):
 def test_one_model_each(files):
     a, b = files(1)
     text = said(a, b)
-    correct = [judge.read(path).correct[0] for path in (a, b)]
+    correct = [judge.read(path).by_image for path in (a, b)]
     expected = compare_models(*correct)
     assert f"A minus B: {format_points(expected.mean)} points" in text
     won = int(((correct[0] == 1) & (correct[1] == 0)).sum())
@@ -67,6 +69,19 @@ def test_two_seeds_get_numbers_but_no_word(files):
 def test_folds(files):
     text = said(*files(6, in_folds))
     assert "2,000 images in folds" in text and "A is: better by" in text
+
+
+def test_two_seeds_per_fold(files):
+    pair = [judge.read(path) for path in files(6, in_folds)]
+    again = {f"seed_{k + 6}": f"seed_{k}" for k in range(6)}
+    twice = [
+        Predictions(
+            p.path, p.table.assign(**{new: p.table[old] for new, old in again.items()})
+        )
+        for p in pair
+    ]
+    assert compare(*pair).variance.n_seeds == (6,)
+    assert compare(*twice).variance.n_seeds == (12,)
 
 
 def test_any_classes(tmp_path):

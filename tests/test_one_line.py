@@ -276,7 +276,7 @@ def test_a_message_is_always_one_line():
 
 def test_predictions_of_a_commit_are_named_by_it(tmp_path):
     with pytest.raises(UserError, match=r"^HEAD:\./results/res/predictions.csv: no pred"):
-        changes.parse_predictions("a,b\n1,2\n", "HEAD:./results/res/predictions.csv", "")
+        changes.scored("a,b\n1,2\n", "HEAD:./results/res/predictions.csv", "")
 
 
 def test_in_the_wrong_folder_it_says_where_to_run(scratch, monkeypatch):
