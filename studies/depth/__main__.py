@@ -21,14 +21,14 @@ from benchmark.running.files import write_atomic
 from benchmark.training.environment import choose_device, describe
 from benchmark.training.recipe import load_architecture
 from notebook.report import PUBLISHED
-from studies.depth import folds, hundred
+from studies.depth import FOLDER, folds, hundred
 from studies.depth.compare import Comparison
 from studies.depth.page import page
 from studies.depth.picture import chart
 from studies.trainings import load_params, seconds_of
 
 PAGE, PICTURE = Path("docs/depth.md"), Path("docs/depth.png")
-TIMES = folds.FOLDER / "times.json"
+TIMES = FOLDER / "times.json"
 
 
 def main(only: str | None) -> None:

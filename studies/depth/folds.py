@@ -6,7 +6,6 @@ trained and tested in six folds, as in the table.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
@@ -15,9 +14,9 @@ import numpy as np
 from benchmark import params
 from benchmark.stats.uncertainty import Matrix
 from studies import trainings
+from studies.depth import FOLDER, PRECISION
 from studies.trainings import Key, Record
 
-FOLDER = Path("docs/depth")
 RATES, FOLDS = FOLDER / "rates.json", FOLDER / "folds.json"
 ROW = "res_deep_annealed"
 DEPTHS = (1, 2, 5, 10, 20, 50, 100)
@@ -28,8 +27,6 @@ HOLDOUT = 0.2
 # The best rate must stay the best with this many seeds: in a very deep net, the same rate
 # can work with one seed and fail with the next.
 SEEDS_OF_BEST = 3
-# At half the time of fp32, on the processors that were used.
-PRECISION = "bf16"
 
 
 class Depth(NamedTuple):

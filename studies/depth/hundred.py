@@ -28,11 +28,9 @@ from benchmark.training.scoring import accuracy, predict
 from notebook import defects, rows
 from notebook import train as notebook
 from notebook.report import long_settings
+from studies.depth import FOLDER, PRECISION
 
-FOLDER = Path("docs/depth")
 ROW, BLOCKS, SEEDS, EPOCHS = "res_deep", 100, 2, 100
-# At half the time of fp32, on the processors that were used.
-PRECISION = "bf16"
 # The accuracy is recorded after every `EVERY` epochs.
 EVERY = 10
 CORRECTED, AS_PRINTED = "corrected", "as_printed"

@@ -9,7 +9,7 @@ from benchmark.reporting.render import render
 from benchmark.running.progress import format_time
 from benchmark.training.environment import merge
 from studies import trainings
-from studies.depth import folds, hundred
+from studies.depth import PRECISION, folds, hundred
 from studies.depth.compare import Comparison, accuracy_of
 from studies.depth.folds import Depth
 from studies.tuning import GUESSING
@@ -50,7 +50,7 @@ def page(
         at_the_end=[n for n, rate in best.items() if rate in ends],
         held_out=rates[0]["images"],
         seeds_of_best=folds.SEEDS_OF_BEST,
-        precision=folds.PRECISION,
+        precision=PRECISION,
         lr=params.row_of(loaded, hundred.ROW).training.lr,
         table=[(epoch, accuracies_after(epoch, corrected, printed)) for epoch in epochs],
         corrected=corrected,
