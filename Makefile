@@ -102,7 +102,7 @@ same-net: setup ## Train one net 240 times, and compare it with itself: docs/sam
 recipes: setup ## Compare both recipes on the official test images: docs/recipes.md; over an hour
 	@$(BIN)/python -m studies.recipes
 
-depth: setup ## Compare 1 to 100 residual blocks: docs/depth.md; about 9 hours on two cores, estimated
+depth: setup ## Compare 1 to 100 residual blocks: docs/depth.md; 9 hours on two cores, estimated from single runs
 	@$(BIN)/python -m studies.depth
 
 ##@ Development

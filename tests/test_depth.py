@@ -91,9 +91,11 @@ DEAD = r"with 2 blocks, 1 of 6 runs learns nothing"
     ("depths", "answer", "enough"),
     [
         ([depth(1, 0.9), depth(2, 0.8), depth(5, 0.8)],
-         r"No: no deeper net is better than 1 block; 2 and 5 blocks are worse\.", 1),
+         r"No: 2 and 5 blocks are worse\.", 1),
+        ([depth(1, 0.9), depth(2, 0.9)],
+         r"No: 2 blocks are the same as 1 block\.", 1),
         ([depth(1, 0.9), depth(2, 0.902), depth(5, 0.8)],
-         r"We cannot tell: no .* is clearly better than 1 block; 5 blocks are worse\.", 1),
+         r"We saw no clear gain: 5 blocks are worse; for 2, we cannot tell\.", 1),
         ([depth(1, 0.8), depth(2, 0.9), depth(5, 0.9)],
          r"Yes, up to 2 blocks: that is \d+\.\d points better than 1 block "
          r"\(.* to .*\); no deeper net is clearly better than that\.", 2),

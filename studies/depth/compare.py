@@ -10,6 +10,7 @@ from benchmark.stats.folds import fold_accuracy, fold_differences
 from benchmark.stats.uncertainty import Estimate
 from benchmark.stats.verdicts import (
     BETTER,
+    SAME,
     UNKNOWN,
     WORSE,
     Verdict,
@@ -19,6 +20,13 @@ from benchmark.stats.verdicts import (
 from studies.depth.folds import Depth, name_of
 from studies.same_net import folds_of
 from studies.tuning import GUESSING
+
+# What the answer says about deeper nets, by their verdict.
+SAID = {
+    SAME: "{} blocks are the same as {}",
+    WORSE: "{} blocks are worse",
+    UNKNOWN: "for {}, we cannot tell",
+}
 
 
 @dataclass(frozen=True)
@@ -105,14 +113,15 @@ class Comparison:
             ]
             if deeper and BETTER not in words.values():
                 parts.append("no deeper net is clearly better than that")
-        elif UNKNOWN in words.values():
-            parts = [
-                f"We cannot tell: no deeper net is clearly better than {name_of(first)}"
-            ]
+            kinds = [WORSE]
         else:
-            parts = [f"No: no deeper net is better than {name_of(first)}"]
-        if worse := [n for n, word in words.items() if word == WORSE]:
-            parts.append(f"{listed(list(map(str, worse)))} blocks are worse")
+            parts, kinds = [], [SAME, WORSE, UNKNOWN]
+        for kind in kinds:
+            if those := [str(n) for n, word in words.items() if word == kind]:
+                parts.append(SAID[kind].format(listed(those), name_of(first)))
+        if enough == first:
+            start = "We saw no clear gain" if UNKNOWN in words.values() else "No"
+            parts[0] = f"{start}: {parts[0]}"
         return "; ".join(parts + dead) + "."
 
 

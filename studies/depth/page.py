@@ -1,12 +1,14 @@
 """docs/depth.md: the words and tables."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmark import params
 from benchmark.reporting.render import render
 from benchmark.running.progress import format_time
+from benchmark.stats.verdicts import WORSE
 from benchmark.training.environment import merge
 from studies import trainings
 from studies.depth import PRECISION, folds, hundred
@@ -43,6 +45,7 @@ def page(
         default_blocks=loaded.model.n_blocks,
         enough=comparison.enough,
         depths=[row_of(comparison, each, times, parameters) for each in comparison.depths],
+        fits_worse=fits_worse(comparison),
         margin=100 * comparison.margin,
         grid=folds.GRID,
         tried=tried,
@@ -63,6 +66,18 @@ def page(
             "folds": machines(tested),
             "100 blocks for 100 epochs": machines(records),
         },
+    )
+
+
+def fits_worse(comparison: Comparison) -> bool:
+    """Return whether depth raises the training loss, and most depth costs accuracy."""
+    losses = [depth.losses.mean() for depth in comparison.depths]
+    deepest = comparison.depths[-1]
+    return (
+        all(a < b for a, b in pairwise(losses))  # not if a loss is NaN
+        and comparison.enough not in (None, deepest.blocks)
+        and not comparison.n_dead(deepest)
+        and comparison.verdict(deepest.blocks, comparison.enough).word == WORSE
     )
 
 
