@@ -88,6 +88,16 @@ def test_an_experiment_trains_only_what_it_changes(retrained):
     assert "baseline" not in diff
 
 
+def test_an_experiment_in_a_fresh_clone_trains_only_what_it_changes(clone):
+    """As in the README: without the models, which `dvc exp run` cannot look into."""
+    run("dvc", "repro", "filter", cwd=clone)
+    changes = ["-S", "model.n_blocks=3", "-S", "++rows.res_deep.precision=bf16"]
+    printed = run("dvc", "exp", "run", "--allow-missing", *changes, cwd=clone)
+    assert "Experiment results have been applied to your workspace" in printed
+    assert not (clone / "models/baseline").exists()
+    assert "res_deep" in run("dvc", "metrics", "diff", cwd=clone)
+
+
 def columns_to_drop() -> str:
     """The columns that the docs tell `dvc exp show` to drop."""
     text = (ROOT / "docs/running.md").read_text("utf-8")
