@@ -174,7 +174,7 @@ def test_many_failing_cells_give_one_line(scheduler, two_workers, caplog, kind):
         raise kind("no")
 
     for _ in range(5):
-        # A study goes on after a run that diverges, and needs to know the kind.
+        # A study needs the kind: a run that diverges does not end it.
         with pytest.raises(kind, match=r"^no$"):
             list(cluster.map_tasks(fail, range(50), scheduler))
     # For an error that nobody waits for, tornado would print a traceback.

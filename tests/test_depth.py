@@ -17,7 +17,7 @@ from studies import trainings
 from studies.depth import folds, hundred
 from studies.depth.compare import Comparison
 from studies.depth.folds import DEPTHS, GRID, Depth, name_of
-from studies.depth.page import page
+from studies.depth.page import fits_worse, page
 from studies.depth.picture import chart
 from tests.conftest import ROOT, edit_params
 
@@ -91,16 +91,17 @@ DEAD = r"with 2 blocks, 1 of 6 runs learns nothing"
     ("depths", "answer", "enough"),
     [
         ([depth(1, 0.9), depth(2, 0.8), depth(5, 0.8)],
-         r"No: 2 and 5 blocks are worse\.", 1),
+         r"No: 2 and 5 blocks are worse than 1 block\.", 1),
         ([depth(1, 0.9), depth(2, 0.9)],
          r"No: 2 blocks are the same as 1 block\.", 1),
         ([depth(1, 0.9), depth(2, 0.902), depth(5, 0.8)],
-         r"We saw no clear gain: 5 blocks are worse; for 2, we cannot tell\.", 1),
+         r"We saw no clear gain: 5 blocks are worse than 1 block; "
+         r"for 2, we cannot tell\.", 1),
         ([depth(1, 0.8), depth(2, 0.9), depth(5, 0.9)],
          r"Yes, up to 2 blocks: that is \d+\.\d points better than 1 block "
          r"\(.* to .*\); no deeper net is clearly better than that\.", 2),
         ([depth(1, 0.8), depth(2, 0.9), depth(5, 0.8), depth(10, 0.7)],
-         r"Yes, up to 2 .* than that; 5 and 10 blocks are worse\.", 2),
+         r"Yes, up to 2 .* than that; 5 and 10 blocks are worse than 2 blocks\.", 2),
         ([depth(1, 0.7), depth(2, 0.8), depth(5, 0.9)],
          r"Yes, up to 5 blocks: [^;]*\.", 5),
         ([depth(1, 0.8), depth(2, 0.9), depth(5, 0.9), depth(10, 0.9, dead=2)],
@@ -175,6 +176,24 @@ def test_the_page_has_every_depth_and_says_which_runs_failed(invented):
     assert "\n\n\n\n" not in text
     chart_of = chart(comparison, runs)
     assert [axes.get_xlabel() for axes in chart_of.axes] == ["residual blocks", "epoch"]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "expected"),
+    [
+        ((0.9, 0.9, 0.8), (0.1, 0.2, 0.3), True),
+        ((0.9, 0.9, 0.8), (0.1, 0.3, 0.2), False),
+        ((0.9, 0.9, 0.8), (0.1, 0.2, np.nan), False),
+        ((0.9, 0.9, 0.9), (0.1, 0.2, 0.3), False),
+        ((0.8, 0.85, 0.9), (0.1, 0.2, 0.3), False),
+    ],
+)
+def test_depth_is_called_hard_to_train_only_if_it_is(accuracies, losses, expected):
+    depths = [
+        depth(n, accuracy)._replace(losses=np.full(FOLDS, loss))
+        for n, accuracy, loss in zip((1, 2, 5), accuracies, losses, strict=True)
+    ]
+    assert fits_worse(compared(*depths)) == expected
 
 
 @pytest.fixture

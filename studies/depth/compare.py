@@ -24,7 +24,7 @@ from studies.tuning import GUESSING
 # What the answer says about deeper nets, by their verdict.
 SAID = {
     SAME: "{} blocks are the same as {}",
-    WORSE: "{} blocks are worse",
+    WORSE: "{} blocks are worse than {}",
     UNKNOWN: "for {}, we cannot tell",
 }
 
@@ -118,7 +118,7 @@ class Comparison:
             parts, kinds = [], [SAME, WORSE, UNKNOWN]
         for kind in kinds:
             if those := [str(n) for n, word in words.items() if word == kind]:
-                parts.append(SAID[kind].format(listed(those), name_of(first)))
+                parts.append(SAID[kind].format(listed(those), name_of(enough)))
         if enough == first:
             start = "We saw no clear gain" if UNKNOWN in words.values() else "No"
             parts[0] = f"{start}: {parts[0]}"

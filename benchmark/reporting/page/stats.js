@@ -244,8 +244,8 @@ function reversed(pair) {
 /**
  * Judge a family of rows with some of its seeds or folds.
  *
- * family: see family() in __init__.py. parts: the numbers of the chosen seeds or folds. Returns the nets,
- * best first, with accuracy and interval, and the verdicts on all pairs.
+ * family: see family() in __init__.py. parts: the numbers of the chosen seeds or folds.
+ * Returns the nets, best first, with accuracy and interval, and the verdicts on all pairs.
  */
 function judge(family, parts, margin) {
   const nets = family.nets.map((net) => ({ ...net, ...accuracyOf(net, family, parts) }));
