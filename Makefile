@@ -93,7 +93,7 @@ portability: setup ## Measure how much results differ on other hardware: docs/po
 simulate: setup ## Measure the error rates of the tests: docs/significance.md; 20 minutes
 	@$(BIN)/python -m studies.significance
 
-tune: setup ## Compare learning rates on held-out images: docs/tuning.md; 2 hours
+tune: setup ## Choose recipes on held-out images: docs/tuning.md; 3 hours
 	@$(BIN)/python -m studies.tuning
 
 same-net: setup ## Train one net 240 times, and compare it with itself: docs/same_net.md; over an hour

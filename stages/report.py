@@ -77,7 +77,10 @@ class Table:
 
     @property
     def front(self) -> list[str]:
-        return front(self.results, self.costs)
+        return front(
+            {name: cost.multiply_adds for name, cost in self.costs.items()},
+            {name: row["val_accuracy"] for name, row in self.results.metrics.items()},
+        )
 
     @property
     def cost_scale(self) -> Scale:

@@ -9,13 +9,14 @@ two files.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+from torch import nn
 
 from benchmark import params, pool
 from benchmark.data import dataset
@@ -23,12 +24,15 @@ from benchmark.running.errors import DivergedError, UserError, explained
 from benchmark.running.files import write_atomic
 from benchmark.running.finished import CellResult
 from benchmark.stats.uncertainty import Matrix
-from benchmark.training import plan
+from benchmark.training import plan, recipe, state_dict
+from benchmark.training.cell import complete
 from benchmark.training.environment import choose_device, describe
 
 Record = dict[str, Any]
 # A net and a learning rate.
 Key = tuple[str, float]
+# Returns more entries for the record of a trained cell.
+Extra = Callable[[plan.Cell, CellResult], Record]
 # The keys of a record's hashes.
 PARAMS, NET = "params", "net_and_images"
 
@@ -53,17 +57,19 @@ def train(
     data: params.Data,
     seeds: Sequence[int],
     at_once: int = 1,
+    extra: Extra | None = None,
 ) -> list[Record]:
     """Train every variant with every seed, unless `path` has its record already.
 
     path: a JSON file, which gets the new records. Records for other params, another
-    net or other images are dropped. at_once: how many seeds to train side by side.
+    net or other images are dropped. at_once: how many seeds to train side by side. extra:
+    returns more entries for the record of a trained cell.
     """
     records: list[Record] = []
     # One batch of seeds after another, so that all variants advance alike.
     for batch in (seeds[i : i + at_once] for i in range(0, len(seeds), at_once)):
         runs = [(key, seed) for seed in batch for key in variants]
-        records = train_runs(path, variants, data, runs)
+        records = train_runs(path, variants, data, runs, extra)
     return records
 
 
@@ -95,10 +101,12 @@ def train_runs(
     variants: Mapping[Key, params.Row],
     data: params.Data,
     runs: Sequence[tuple[Key, int]],
+    extra: Extra | None = None,
 ) -> list[Record]:
     """Train these variants and seeds side by side; return all records of the variants.
 
     A run whose loss is not finite gets a record, too: all its answers count as wrong.
+    extra: returns more entries for the record of a trained cell.
     """
     records = read(path, variants, data)
     known = {(key_of(record), record["seed"]) for record in records}
@@ -113,8 +121,9 @@ def train_runs(
             # Variants that are trained in the same way share a cell.
             done = [run for run, cell in missing.items() if cell.stem == stem]
             for key, seed in done:
-                del missing[key, seed]
-                records.append(record_of(key, variants[key], data, seed, result))
+                cell = missing.pop((key, seed))
+                found = record_of(key, variants[key], data, seed, result)
+                records.append(found | (extra(cell, result) if extra and result else {}))
             records.sort(key=lambda record: (record["seed"], order[key_of(record)]))
             write(path, records)
     return records
@@ -196,16 +205,32 @@ def cell_of(row: params.Row, data: params.Data, seed: int) -> plan.Cell:
     return plan.with_seed(plan.cells_of(row, data)[0], seed)
 
 
-def seconds_of(rows: Mapping[str, params.Row], data: params.Data) -> dict[str, float]:
-    """Measure how many seconds a training run of each row takes on this machine.
+def write_times(
+    path: Path, rows: Mapping[str, params.Row], loaded: params.Params
+) -> dict[str, Any]:
+    """Measure how many seconds a training run of each row takes; write and return that.
 
-    One row at a time. The machine should do nothing else.
+    Estimated from a few steps, one row at a time. The machine should do nothing else.
     """
     seconds = {}
     for name, row in rows.items():
-        cell = replace(cell_of(row, data, 0), stem=None)
+        cell = replace(cell_of(row, loaded.data, 0), stem=None)
         [seconds[name]] = pool.estimates([cell], row.training.threads)
-    return seconds
+    found = {
+        "environment": describe(choose_device(loaded.train.device), loaded.train.threads),
+        "seconds": seconds,
+        PARAMS: {name: params_hash(row, loaded.data) for name, row in rows.items()},
+    }
+    write_atomic(path, (json.dumps(found, indent=1) + "\n").encode())
+    return found
+
+
+def trained_model(cell: plan.Cell, result: CellResult) -> tuple[nn.Module, dataset.Dataset]:
+    """Return the net of a trained cell, and its images."""
+    architecture, data = complete(cell)
+    model = recipe.build_model(architecture, len(data.class_names), cell.row.settings)
+    state_dict.load(model, result["model"], Path(str(cell)))
+    return model, data
 
 
 def correct_of(records: list[Record]) -> dict[Key, Matrix]:

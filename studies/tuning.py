@@ -1,8 +1,9 @@
 """Which learning rate suits which net? docs/tuning.md.
 
 Trains every row of the annealed recipe with several learning rates, on a part of the
-training images, and scores it on the rest of them, which are held out (data.holdout). The
-test images are not read. An interrupted run can resume.
+training images, and scores it on the rest of them, which are held out (data.holdout). Then
+it chooses the recipe of `modern` in the same way. Test images play no part in either
+choice. An interrupted run can resume.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from benchmark.running import cli
 from benchmark.running.errors import UserError
 from benchmark.running.files import write_atomic
 from benchmark.stats.uncertainty import Matrix
-from studies import trainings
+from studies import trainings, tuning_modern
 
 RECIPE = "annealed"
 RATES = (0.005, 0.01, 0.02, 0.04)
@@ -56,7 +57,8 @@ def main(seeds: int) -> None:
         correct[net][rate] = matrix
     chosen = {row.label: row.training.lr for row in rows}
     chance = 1 / len(data.classes)
-    text = page(correct, chosen, records[0]["environment"], chance)
+    modern = tuning_modern.section(loaded, seeds, HOLDOUT)
+    text = page(correct, chosen, records[0]["environment"], chance, modern)
     write_atomic(PAGE, text.encode())
     write_atomic(PICTURE, png(chart(correct, chosen)))
 
@@ -84,8 +86,9 @@ def page(
     chosen: Mapping[str, float],
     environment: Mapping[str, object],
     chance: float = 0.5,
+    modern: str = "",
 ) -> str:
-    """Render the table as Markdown. chance: the accuracy of guessing."""
+    """Render the page. chance: the accuracy of guessing. modern: a section of its own."""
     usual = mode(chosen.values())
     rows: list[dict[str, Any]] = []
     for net, rates in correct.items():
@@ -112,6 +115,7 @@ def page(
             if accuracy < GUESSING * chance
         ],
         environment=environment,
+        modern=modern,
     )
 
 

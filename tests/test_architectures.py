@@ -11,7 +11,7 @@ from benchmark.training import loop, recipe
 from benchmark.training.scoring import accuracy, predict
 from benchmark.training.step import make_step
 from studies.speed.variants import pool_last
-from tests.conftest import ARCHITECTURES, ROOT
+from tests.conftest import EVERY_NET, ROOT
 
 # With n_chans 32, n_blocks 10 and two classes, as in the book's code.
 PARAMETERS = {
@@ -26,8 +26,9 @@ PARAMETERS = {
     "depth": 16_130,
     "res": 16_130,
     "res_deep": 159_330,
+    "modern": 1_164_450,
 }
-every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
+every_architecture = pytest.mark.parametrize("name", EVERY_NET)
 
 
 def build_training(name, n_classes=2, seed=0, device="cpu", **sizes):
@@ -171,8 +172,8 @@ def test_the_books_form_of_the_baseline_is_bitwise_equal(name):
         assert torch.equal(p, q) and torch.equal(p.grad, q.grad)
 
 
-# The number of poolings after an activation in each of the book's nets.
-POOLED = {"connected": 0, "first": 0, "depth": 3, "res": 2, "res_deep": 1}
+# The number of poolings after an activation in each net, if it is not 2.
+POOLED = {"modern": 0, "connected": 0, "first": 0, "depth": 3, "res": 2, "res_deep": 1}
 
 
 @every_architecture

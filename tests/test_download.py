@@ -16,7 +16,7 @@ from benchmark.data import cifar10, synthetic
 from benchmark.running import errors
 from stages import download
 from stages import filter as filter_stage
-from tests.conftest import ROOT, edit_params
+from tests.conftest import REAL, edit_params
 
 # A length that a server announces for an answer without end.
 ENDLESS = 10**15
@@ -307,9 +307,6 @@ def test_another_seed_generates_other_images(tmp_path):
         synthetic.generate(wanted, tmp_path)
         drawn.append((tmp_path / "data_batch_1").read_bytes())
     assert drawn[0] != drawn[1]
-
-
-REAL = ROOT.parent / "shared" / "data" / "cifar-10-python.tar.gz"
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the real archive is not at {REAL}")

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.params import Params, row_of
-from benchmark.reporting.results import Results, read_json
+from benchmark.reporting.results import read_json
 from benchmark.running import errors
 from benchmark.training import recipe
 
@@ -46,11 +46,13 @@ def by_cost(costs: Mapping[str, Cost]) -> list[str]:
     return sorted(costs, key=lambda name: costs[name].multiply_adds)
 
 
-def front(results: Results, costs: Mapping[str, Cost]) -> list[str]:
-    """Return the nets that are more accurate than all that cost no more, cheapest first."""
-    accuracy = {name: row["val_accuracy"] for name, row in results.metrics.items()}
+def front(costs: Mapping[str, float], accuracy: Mapping[str, float]) -> list[str]:
+    """Return the nets that are more accurate than all that cost no more, cheapest first.
+
+    Both arguments: by net.
+    """
     found: list[str] = []
-    for name in sorted(costs, key=lambda n: (costs[n].multiply_adds, -accuracy[n])):
+    for name in sorted(costs, key=lambda name: (costs[name], -accuracy[name])):
         if not found or accuracy[name] > accuracy[found[-1]]:
             found.append(name)
     return found

@@ -199,10 +199,15 @@ class Results:
 
 def vote_accuracy(predictions: pd.DataFrame) -> float:
     """Return the accuracy of the majority vote of all seeds; ties are guesses."""
+    return float(vote_correct(predictions).mean())
+
+
+def vote_correct(predictions: pd.DataFrame) -> Matrix:
+    """Return for each image 1 if the vote is correct, 0 if not; for a tie, the chance."""
     # Up to as many columns as there are ties; NaN elsewhere.
     modes = predictions.filter(regex=r"^seed_\d+$").mode(axis=1)
     is_won = modes.eq(predictions["label"], axis=0).any(axis=1)
-    return float((is_won / modes.notna().sum(axis=1)).mean())
+    return (is_won / modes.notna().sum(axis=1)).to_numpy(float)
 
 
 def read_families(loaded: Params) -> list[Results]:

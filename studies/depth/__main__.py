@@ -5,7 +5,6 @@ the learning rate that suits it, and 100 blocks with the chapter's recipe. An in
 run can resume.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,13 @@ from benchmark.reporting.figures import png
 from benchmark.reporting.results import read_json
 from benchmark.running import cli
 from benchmark.running.files import write_atomic
-from benchmark.training.environment import choose_device, describe
 from benchmark.training.recipe import load_architecture
 from notebook.report import PUBLISHED
 from studies.depth import FOLDER, folds, hundred
 from studies.depth.compare import Comparison
 from studies.depth.page import page
 from studies.depth.picture import chart
-from studies.trainings import load_params, seconds_of
+from studies.trainings import load_params, write_times
 
 PAGE, PICTURE = Path("docs/depth.md"), Path("docs/depth.png")
 TIMES = FOLDER / "times.json"
@@ -66,11 +64,7 @@ def read_times(loaded: params.Params, best: Mapping[int, float]) -> dict[str, An
     if found.get("seconds", {}).keys() == set(map(str, best)):
         return found
     rows = {str(n): folds.variant(loaded, n, rate, "folds") for n, rate in best.items()}
-    where = loaded.train
-    environment = describe(choose_device(where.device), where.threads)
-    found = {"environment": environment, "seconds": seconds_of(rows, loaded.data)}
-    write_atomic(TIMES, (json.dumps(found, indent=1) + "\n").encode())
-    return found
+    return write_times(TIMES, rows, loaded)
 
 
 def published() -> float:
