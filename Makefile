@@ -34,7 +34,7 @@ demo: setup ## Try the whole pipeline on generated images, in demo/; 1 to 2 minu
 	@$(BIN)/python -m scripts.demo
 
 ##@ The benchmark
-repro: setup ## Run everything that is not up to date; 6 hours from scratch on two cores
+repro: setup ## Run everything that is not up to date; 7 hours from scratch on two cores
 	@$(BIN)/python -m scripts.repro
 
 quick: setup ## Train the nets with the annealed recipe only, and redraw everything; over an hour

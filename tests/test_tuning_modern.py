@@ -160,3 +160,13 @@ def test_candidates_are_trained_and_also_scored_on_test_images(small_modern, cap
     expected = scoring.predict(model, data.normalized(data.val_images), flip=True)
     found = tuning_modern.on_test_images(cell, result)[tuning_modern.ON_TEST]
     assert found == scoring.accuracy(expected, data.val_labels)
+
+
+def test_the_committed_page_and_row_are_those_of_the_committed_records():
+    records = trainings.read_all(ROOT / tuning_modern.MEASURED)
+    assert tuning_modern.page(records).strip() in (ROOT / "docs/tuning.md").read_text(
+        "utf-8"
+    )
+    scores = tuning_modern.held_out(records)
+    *_, last = tuning_modern.parts(scores)
+    tuning_modern.refuse_other_recipe(COMMITTED, last.best(scores))
