@@ -41,10 +41,16 @@ ROWS = list(COMMITTED.rows)
 MACHINE = {"processor": "CPU", "cpu_capability": "AVX2", "torch": "2"}
 # Where the real archive is, if it is here.
 REAL = ROOT.parent / "shared" / "data" / "cifar-10-python.tar.gz"
-# One row for each net of the book: the first of those that differ only in the recipe.
-ARCHITECTURES = [name for name in ROWS if COMMITTED.rows[name].recipe == "train"]
-ARCHITECTURES = [name for name in ARCHITECTURES if not COMMITTED.rows[name].table]
-EVERY_NET = [*ARCHITECTURES, "modern"]
+# One row for each net: the first of those that differ only in the recipe.
+EVERY_NET = list(
+    {
+        params.row_of(COMMITTED, name).label: name
+        for name in reversed(ROWS)
+        if not COMMITTED.rows[name].table
+    }.values()
+)[::-1]
+# Those in the two large tables.
+ARCHITECTURES = [n for n in EVERY_NET if COMMITTED.rows[n].recipe in ("train", "annealed")]
 # Rows for the DVC tests: each value of sized_by, with and without settings and overrides.
 FEW = ["baseline", "l2_reg", "dropout", "res_deep"]
 # Rows of another recipe, tested in folds.
@@ -69,9 +75,12 @@ SMALL = {
     "train.epochs": 2,
     "train.batch_size": 16,
     "train.seeds": 2,
-    "annealed.epochs": 2,
-    "annealed.batch_size": 16,
-    "annealed.seeds": 4,
+    **{
+        f"{recipe}.{key}": value
+        for recipe in COMMITTED.recipes
+        for key, value in {"epochs": 2, "batch_size": 16, "seeds": 4}.items()
+        if recipe != "train"
+    },
 }
 SMALL_NET = {"n_chans": 4, "n_blocks": 3, "p": 0.4}
 # In its own namespace, a process has no network and can mount file systems.

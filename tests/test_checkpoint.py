@@ -22,7 +22,7 @@ from benchmark.training import cell as cell_module
 from benchmark.training import plan
 from benchmark.training.cell import complete, fit, train_cell
 from benchmark.training.plan import cells
-from tests.conftest import ARCHITECTURES, ROOT, RunsCode, edit_params
+from tests.conftest import COMMITTED, EVERY_NET, ROOT, RunsCode, edit_params
 
 EPOCHS = 4
 
@@ -34,7 +34,7 @@ class InterruptError(Exception):
 @pytest.fixture
 def small_cells(small_data):
     """A function that gives the cells of an architecture."""
-    edit_params(small_data, {"train.epochs": EPOCHS, "annealed.epochs": EPOCHS})
+    edit_params(small_data, {f"{name}.epochs": EPOCHS for name in COMMITTED.recipes})
     threads = torch.get_num_threads()
     yield lambda name: cells(params.load(), name)
     torch.set_num_threads(threads)
@@ -62,7 +62,7 @@ def checkpoint_of(cell):
     return cell.stem.with_suffix(finished.CHECKPOINT)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_NET)
 def test_interrupted_after_any_epoch_it_ends_the_same(name, small_cells):
     cell = small_cells(name)[1]
     whole, _ = train(dataclasses.replace(cell, stem=None))

@@ -17,7 +17,7 @@ from benchmark.training.cell import train_cell, with_training
 from benchmark.training.loop import shuffled_batches
 from benchmark.training.plan import Cell
 from studies.speed.variants import pool_last
-from tests.conftest import ARCHITECTURES, ROOT, Clip
+from tests.conftest import EVERY_NET, ROOT, Clip
 
 # One batch is smaller than the others.
 N_IMAGES, BATCH_SIZE = 200, 64
@@ -43,6 +43,7 @@ def cell_of(name, **changes):
     cell = Cell(row, 1, data.mean, data.std, architecture=architecture, data=data)
     # A small lr, so that rounding differences stay small.
     usual = {"epochs": 1, "batch_size": BATCH_SIZE, "lr": 0.003, "split": "official"}
+    usual |= {"flip": False, "crop": 0, "precision": "fp32"}  # plainly() has none of these
     return with_training(cell, **usual | changes)
 
 
@@ -76,7 +77,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_NET)
 def test_the_same_loss_and_weights_up_to_rounding(name):
     cell = cell_of(name)
     expected, weights = plainly(cell)

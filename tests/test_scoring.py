@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from benchmark.training.scoring import accuracy, predict
-from tests.conftest import ARCHITECTURES
+from tests.conftest import EVERY_NET
 from tests.test_architectures import batch, build_training
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_NET)
 def test_scoring_changes_nothing(name, training):
     model = build_training(name, n_blocks=2).model.train(training)
     images, _ = batch(6)
