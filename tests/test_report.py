@@ -232,9 +232,7 @@ def test_training_times_are_those_of_the_measured_nets(workplace):
     SPEED.parent.mkdir()
     shutil.copy(ROOT / SPEED, SPEED)
     found = training_seconds(loaded)
-    labels = {name: params.row_of(loaded, name).label for name in loaded.rows}
-    assert set(found) == {name for name in labels if labels[name] in measured["rates"]}
-    assert set(measured["rates"]) == set(ARCHITECTURES)
+    assert set(found) == set(loaded.rows) - {"modern"}  # which trains in bf16
     rate = np.median(measured["rates"]["baseline"]["pipeline"]) / 2
     assert found["baseline"] == pytest.approx(100 * 10_000 / rate)
     assert found["baseline_annealed"] == pytest.approx(found["baseline"] / 5)
