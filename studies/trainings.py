@@ -225,6 +225,13 @@ def write_times(
     return found
 
 
+def is_timed(
+    times: Mapping[str, Any], name: str, row: params.Row, data: params.Data
+) -> bool:
+    """Say whether the times have that of this row, measured with these params."""
+    return bool(times.get(PARAMS, {}).get(name) == params_hash(row, data))
+
+
 def trained_model(cell: plan.Cell, result: CellResult) -> tuple[nn.Module, dataset.Dataset]:
     """Return the net of a trained cell, and its images."""
     architecture, data = complete(cell)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from benchmark.running.errors import UserError
 from benchmark.stats.verdicts import format_percent
 from benchmark.training import plan
 from studies import trainings
+from studies.depth import __main__ as study
 from studies.depth import folds, hundred
 from studies.depth.compare import Comparison
 from studies.depth.folds import DEPTHS, GRID, Depth, name_of
 from studies.depth.page import fits_worse, page
 from studies.depth.picture import chart
-from tests.conftest import ROOT, edit_params
+from tests.conftest import COMMITTED, ROOT, edit_params
 
 MACHINE = {"processor": "CPU", "cpu_capability": "AVX2", "torch": "2"}
 FOLDS, IMAGES = 6, 400
@@ -194,6 +196,20 @@ def test_depth_is_called_hard_to_train_only_if_it_is(accuracies, losses, expecte
         for n, accuracy, loss in zip((1, 2, 5), accuracies, losses, strict=True)
     ]
     assert fits_worse(compared(*depths)) == expected
+
+
+def test_times_are_measured_again_if_the_params_changed(small_data):
+    def load():
+        return params.load().model_copy(update={"rows": COMMITTED.rows})
+
+    loaded = load()
+    read_times = partial(study.read_times, best={1: 0.02, 2: 0.02})
+    study.TIMES.parent.mkdir(parents=True)
+    first = read_times(loaded)
+    assert first["seconds"].keys() == {"1", "2"} and min(first["seconds"].values()) > 0
+    assert read_times(loaded) == first == json.loads(study.TIMES.read_text("utf-8"))
+    edit_params(small_data, {"annealed.epochs": 4})
+    assert read_times(load())["params"] != first["params"]
 
 
 @pytest.fixture

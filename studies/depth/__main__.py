@@ -23,7 +23,7 @@ from studies.depth import FOLDER, folds, hundred
 from studies.depth.compare import Comparison
 from studies.depth.page import page
 from studies.depth.picture import chart
-from studies.trainings import load_params, write_times
+from studies.trainings import is_timed, load_params, write_times
 
 PAGE, PICTURE = Path("docs/depth.md"), Path("docs/depth.png")
 TIMES = FOLDER / "times.json"
@@ -58,12 +58,13 @@ def main(only: str | None) -> None:
 def read_times(loaded: params.Params, best: Mapping[int, float]) -> dict[str, Any]:
     """Return how long a run of each depth takes on one core; measure it if need be.
 
-    That is, if times.json does not have all depths. Delete it to measure again.
+    That is, if times.json lacks a depth, or was measured with other params. Delete it to
+    measure again.
     """
     found = read_json(TIMES, "restore it with git") if TIMES.exists() else {}
-    if found.get("seconds", {}).keys() == set(map(str, best)):
-        return found
     rows = {str(n): folds.variant(loaded, n, rate, "folds") for n, rate in best.items()}
+    if all(is_timed(found, name, row, loaded.data) for name, row in rows.items()):
+        return found
     return write_times(TIMES, rows, loaded)
 
 
