@@ -179,7 +179,7 @@ def test_it_works_by_keyboard(browser):
         tab.keyboard.press("Tab")
         expected = f"With {left} seeds, " if left > 1 else "With one seed, "
         assert status.inner_text().startswith(expected)
-    assert "There are no verdicts with fewer than 3." in status.inner_text()
+    assert "There are no verdicts with fewer than 3 seeds." in status.inner_text()
     tab.keyboard.press("Space")
     assert status.inner_text() == "Choose at least one seed."
     tab.keyboard.press("Tab")

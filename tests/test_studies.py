@@ -131,11 +131,11 @@ def test_the_page_names_nets_that_lose_more_than_noise(workplace):
     chosen = dict.fromkeys(correct, 0.02)
     machine = {"processor": "CPU", "cpu_capability": "AVX2", "torch": "2"}
     text = tuning.page(correct, chosen, machine)
-    assert "More than noise is lost by slow." in text
-    said = r"The largest loss is that of slow, (8|9|10)\.\d points"
+    assert "Our rate costs these nets more than noise: slow." in text
+    said = r"The largest gap to a net's best rate is (8|9|10)\.\d points, for slow\."
     assert re.search(said, " ".join(text.split()))
     text = tuning.page({"fine": correct["fine"]}, chosen, machine)
-    assert "No net loses more than noise." in text
+    assert "Our rate costs no net more than noise." in text
     assert tuning.chart(correct, chosen).axes[0].get_title(loc="left") == "fine"
 
 

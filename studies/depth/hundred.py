@@ -1,7 +1,7 @@
 """The chapter's recipe with 100 blocks, for 100 epochs: docs/depth/*_seed_*.json.
 
 Two runs of the corrected net, which are cells of `dvc exp run -S model.n_blocks=100`, and
-one of the net as printed. Records have the accuracy after every tenth epoch.
+one of the notebook's net. Records have the accuracy after every tenth epoch.
 """
 
 import json
@@ -171,7 +171,7 @@ def saved(cell: Cell) -> checkpoint.State | None:
 
 
 def accuracies(cell: Cell, weights: dict[str, Any]) -> dict[str, float]:
-    """Score the test images in eval mode; for the net as printed, in train mode, too."""
+    """Score the test images in eval mode; for the notebook's net, in train mode, too."""
     architecture, data = training.complete(cell)
     # Building a model draws random numbers, and those of the training run must not change.
     with torch.random.fork_rng(devices=[]):

@@ -32,7 +32,7 @@ def page(
 
     rates, tested: the records of the learning rates and of the folds. times: what
     times.json contains. parameters: of the nets, by their number of blocks. published: the
-    accuracy of the net as printed.
+    accuracy of the notebook's net.
     """
     *corrected, printed = records
     best, tried = folds.best_rates(list(rates)), folds.accuracies(list(rates))

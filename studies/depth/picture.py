@@ -55,8 +55,10 @@ def over_epochs(axes: Axes, records: Sequence[Record]) -> None:
     *corrected, printed = records
     for record in corrected:
         draw(axes, record, "accuracy", BLUE, f"corrected, seed {record['seed']}")
-    draw(axes, printed, "accuracy_in_train_mode", ORANGE, "as printed, in train mode")
-    draw(axes, printed, "accuracy", PURPLE, "as printed, in eval mode")
+    draw(
+        axes, printed, "accuracy_in_train_mode", ORANGE, "the notebook's net, in train mode"
+    )
+    draw(axes, printed, "accuracy", PURPLE, "the notebook's net, in eval mode")
     axes.set_xlabel("epoch")
     axes.set_title("Chapter's recipe, 100 blocks, every tenth epoch", fontsize=11)
     # Just above the line of guessing, where few runs end up.

@@ -10,7 +10,7 @@ function sentence(family, { nets, pairs }, parts, atRandom) {
     return `With one training run per net, ${first.name} leads by ${lead}. You cannot tell whether that is more than luck.`;
   }
   if (!pairs.length) {
-    return `With ${number}, ${first.name} leads by ${lead}. There are no verdicts with fewer than ${MIN_SEEDS}.`;
+    return `With ${number}, ${first.name} leads by ${lead}. There are no verdicts with fewer than ${MIN_SEEDS} ${what}s.`;
   }
   const words = pairs.map((pair) => pair.word);
   const decided = words.filter((word) => word !== WORDS.unknown).length;
@@ -42,10 +42,9 @@ function winners(family, what) {
     wins.set(first.name, (wins.get(first.name) ?? 0) + 1);
   }
   const counts = [...wins].sort((a, b) => b[1] - a[1]).map(([name, n]) => `${name} ${n} times`);
-  return `With a single ${what}, the winner is ${counts.join(", ")}.`.replaceAll(
-    " 1 times",
-    " once",
-  );
+  return `Judged by one ${what} at a time, the winner is ${counts.join(", ")}.`
+    .replaceAll(" 1 times", " once")
+    .replaceAll(" 2 times", " twice");
 }
 
 /** Draw a net's row: its name, its runs on a scale, its accuracy, its verdict. */
