@@ -13,7 +13,7 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check demo repro quick notebook pictures readme changes pr-report merge-results verify same-bytes \
-	try judge plan predict bench kill-test portability simulate same-net tune recipes depth test test-fast lint format lock audit
+	try judge plan predict bench kill-test portability simulate same-net tune recipes depth ladder test test-fast lint format lock audit
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ demo: setup ## Try the whole pipeline on generated images, in demo/; 1 to 2 minu
 	@$(BIN)/python -m scripts.demo
 
 ##@ The benchmark
-repro: setup ## Run everything that is not up to date; 7 hours from scratch on two cores
+repro: setup ## Run everything that is not up to date; 6 hours or more from scratch on two cores
 	@$(BIN)/python -m scripts.repro
 
 quick: setup ## Train the nets with the annealed recipe only, and redraw everything; over an hour
@@ -104,6 +104,9 @@ recipes: setup ## Compare both recipes on the official test images: docs/recipes
 
 depth: setup ## Compare 1 to 100 residual blocks: docs/depth.md; 9 hours on two cores, estimated from single runs
 	@$(BIN)/python -m studies.depth
+
+ladder: setup ## Show what each step from the baseline to modern is worth: docs/ladder.md (needs repro); seconds
+	@$(BIN)/python -m studies.ladder
 
 ##@ Development
 test: setup ## Run all tests on all cores; 5 to 20 minutes on two

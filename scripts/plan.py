@@ -46,12 +46,12 @@ def main(diff: str, row: str | None) -> None:
                 [list(cells.values()) for cells in rows],
                 columns=pd.MultiIndex.from_tuples(list(rows[0])),
             )
-            print(f"\n{comparison.results.title} recipe, to find {points:g} points:\n")
+            print(f"\n{comparison.results.in_words}, to find {points:g} points:\n")
             print(table.to_string(index=False))
     if not has_pairs:
         raise UserError(
             f"{row or params.PARAMS}: there is no pair to plan for; a pair needs two nets "
-            "with the same recipe, and three seeds or all folds each"
+            "in the same table, and three seeds or all folds each"
         )
     print(
         "\nSeeds per net, to find it in 80% of cases. Hours of one core, for both nets.\n"

@@ -115,7 +115,10 @@ def report(loaded: params.Params, results: Results, row: params.Row) -> str:
     comparison = compare(results)
     costs = {
         name: cost_of(
-            recipe.load_architecture(row.net), len(loaded.data.classes), row.settings
+            recipe.load_architecture(row.net),
+            len(loaded.data.classes),
+            row.settings,
+            row.training.flip_at_test,
         )
         for name, row in results.rows.items()
         if name in (label, BASELINE)

@@ -159,7 +159,8 @@ def render_report(loaded: params.Params, target: Path) -> str:
 def cost_of_row(loaded: params.Params, row: params.Row) -> Cost:
     with errors.blame_architecture(row.name):
         architecture = recipe.load_architecture(row.net)
-    return cost_of(architecture, len(loaded.data.classes), row.settings)
+    n_classes = len(loaded.data.classes)
+    return cost_of(architecture, n_classes, row.settings, row.training.flip_at_test)
 
 
 def paired(first: str, second: str, count: PairedCount) -> str:

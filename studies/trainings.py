@@ -35,6 +35,8 @@ Key = tuple[str, float]
 Extra = Callable[[plan.Cell, CellResult], Record]
 # The keys of a record's hashes.
 PARAMS, NET = "params", "net_and_images"
+# The key of the hashes in a file of training times.
+HASHES = "hashes"
 
 
 def load_params() -> params.Params:
@@ -219,7 +221,7 @@ def write_times(
     found = {
         "environment": describe(choose_device(loaded.train.device), loaded.train.threads),
         "seconds": seconds,
-        PARAMS: {name: params_hash(row, loaded.data) for name, row in rows.items()},
+        HASHES: {name: hash_of_time(row, loaded.data) for name, row in rows.items()},
     }
     write_atomic(path, (json.dumps(found, indent=1) + "\n").encode())
     return found
@@ -228,8 +230,14 @@ def write_times(
 def is_timed(
     times: Mapping[str, Any], name: str, row: params.Row, data: params.Data
 ) -> bool:
-    """Say whether the times have that of this row, measured with these params."""
-    return bool(times.get(PARAMS, {}).get(name) == params_hash(row, data))
+    """Say whether the times have that of this row, with these params and this net."""
+    return bool(times.get(HASHES, {}).get(name) == hash_of_time(row, data))
+
+
+def hash_of_time(row: params.Row, data: params.Data) -> str:
+    """Return a hash of the params and of the net's file."""
+    found = joblib.hash((params_hash(row, data), row.file.read_text("utf-8")))
+    return str(found)[:16]
 
 
 def trained_model(cell: plan.Cell, result: CellResult) -> tuple[nn.Module, dataset.Dataset]:

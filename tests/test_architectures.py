@@ -172,6 +172,20 @@ def test_the_books_form_of_the_baseline_is_bitwise_equal(name):
         assert torch.equal(p, q) and torch.equal(p.grad, q.grad)
 
 
+def test_without_its_skip_connections_modern_has_the_same_weights():
+    architecture = recipe.load_architecture("modern")
+    plain, skipping = (
+        recipe.build_model(architecture, 2, {"n_chans": 8, "skip": skip}).eval()
+        for skip in (False, True)
+    )
+    skipping.load_state_dict(plain.state_dict())
+    images, _ = batch(4)
+    assert not torch.allclose(plain(images), skipping(images))
+    for module in plain.keeping:  # with weights of 0, nothing passes through these
+        module.batch_norm.weight.data.zero_()
+    assert torch.equal(plain(images)[0], plain.fc.bias)
+
+
 # The number of poolings after an activation in each net, if it is not 2.
 POOLED = {"modern": 0, "connected": 0, "first": 0, "depth": 3, "res": 2, "res_deep": 1}
 

@@ -8,8 +8,10 @@ import pytest
 
 from benchmark import params
 from benchmark.data import cifar10
+from benchmark.reporting.results import read_families
 from benchmark.stats.verdicts import format_percent
 from scripts import readme
+from studies import ladder
 from tests.conftest import ARCHITECTURES, ROOT, ROWS, YAML_SAFE, check_results, modified
 
 # A new net has no results yet, but `make test-fast` has to pass.
@@ -65,6 +67,13 @@ def test_the_readme_shows_the_table():
     for name in ARCHITECTURES:
         assert f"| {name} |" in text
         assert f"**{format_percent(metrics(name)['val_accuracy'])}**" in text
+
+
+def test_the_ladder_shows_the_results(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    loaded = params.load()
+    times = ladder.read_times(ladder.rows_to_time(loaded), loaded.data)
+    assert ladder.page(read_families(loaded), times) == ladder.PAGE.read_text("utf-8")
 
 
 def test_the_docs_show_the_graph_of_dvc_yaml():

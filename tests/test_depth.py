@@ -209,7 +209,7 @@ def test_times_are_measured_again_if_the_params_changed(small_data):
     assert first["seconds"].keys() == {"1", "2"} and min(first["seconds"].values()) > 0
     assert read_times(loaded) == first == json.loads(study.TIMES.read_text("utf-8"))
     edit_params(small_data, {"annealed.epochs": 4})
-    assert read_times(load())["params"] != first["params"]
+    assert read_times(load())["hashes"] != first["hashes"]
 
 
 @pytest.fixture

@@ -90,6 +90,16 @@ def test_costs_belong_to_the_trained_net(name):
     assert found.multiply_adds > 10_000
 
 
+def test_flips_at_test_time_double_the_multiply_adds():
+    baseline = recipe.load_architecture("baseline")
+    once, twice = (cost_of(baseline, 2, {}, flip=flip) for flip in (False, True))
+    assert twice == dataclasses.replace(once, multiply_adds=2 * once.multiply_adds)
+    loaded = params.load(ROOT / "params.yaml")
+    rows = [params.row_of(loaded, f"{step}_ladder") for step in ("recipe", "flips")]
+    once, twice = (report.cost_of_row(loaded, row).multiply_adds for row in rows)
+    assert twice == 2 * once
+
+
 def test_the_hardest_images_come_first():
     results = results_of({"baseline": 1.2, "better": 1.7, "alike": 1.2}, n_seeds=2)
     label = results.predictions["baseline"]["label"]
@@ -232,7 +242,10 @@ def test_training_times_are_those_of_the_measured_nets(workplace):
     SPEED.parent.mkdir()
     shutil.copy(ROOT / SPEED, SPEED)
     found = training_seconds(loaded)
-    assert set(found) == set(loaded.rows) - {"modern"}  # which trains in bf16
+    # The others train in bf16, or have other names than the measured nets.
+    chapter = [name for name in loaded.rows if name in ARCHITECTURES and name != "modern"]
+    annealed = [f"{name}_annealed" for name in chapter]
+    assert set(found) == {*chapter, *annealed, "baseline_ladder"}
     rate = np.median(measured["rates"]["baseline"]["pipeline"]) / 2
     assert found["baseline"] == pytest.approx(100 * 10_000 / rate)
     assert found["baseline_annealed"] == pytest.approx(found["baseline"] / 5)
@@ -380,6 +393,15 @@ def test_each_table_has_the_ideas_of_its_own_nets():
     ]
     first, second = (table.ideas["res"] for table in tables)
     assert "skip connection" in first.text and "fully connected" in second.text
+
+
+def test_the_idea_of_a_row_with_its_own_table_and_settings_is_what_it_sets():
+    row = params.row_of(params.load(ROOT / "params.yaml"), "deeper_ladder")
+    idea = tables.idea_of(row)
+    assert idea == tables.Idea("modern, with n_chans 64, skip false", "–")
+    assert (
+        "skip connection" in tables.idea_of(dataclasses.replace(row, own_table=None)).text
+    )
 
 
 def test_a_net_that_cannot_be_imported_is_one_line(workplace, monkeypatch):

@@ -26,11 +26,15 @@ class Cost:
 
 
 def cost_of(
-    architecture: recipe.Architecture, n_classes: int, settings: Mapping[str, Any]
+    architecture: recipe.Architecture,
+    n_classes: int,
+    settings: Mapping[str, Any],
+    flip: bool = False,
 ) -> Cost:
     """Count the parameters, and the multiply-adds for one image with torch's FLOP counter.
 
-    Multiply-adds are counted only in convolutions and matrix products.
+    Multiply-adds are counted only in convolutions and matrix products. flip: whether each
+    image is also scored flipped.
     """
     with errors.blame_architecture(architecture.name):
         model = recipe.build_model(architecture, n_classes, settings).eval()
@@ -38,7 +42,8 @@ def cost_of(
         with counter, torch.no_grad():
             model(torch.zeros(1, 3, 32, 32))
     # The counter counts a multiply-add as two operations.
-    return Cost(recipe.n_parameters(model), counter.get_total_flops() // 2)
+    multiply_adds = counter.get_total_flops() // 2
+    return Cost(recipe.n_parameters(model), multiply_adds * (1 + flip))
 
 
 def by_cost(costs: Mapping[str, Cost]) -> list[str]:

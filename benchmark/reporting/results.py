@@ -67,6 +67,10 @@ class Results:
         return all(row.own_table is None for row in self.rows.values())
 
     @property
+    def in_words(self) -> str:
+        return f"{self.title} {'recipe' if self.has_recipe else 'table'}"
+
+    @property
     def names(self) -> list[str]:
         return list(self.metrics)
 

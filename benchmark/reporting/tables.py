@@ -85,13 +85,16 @@ PENALTIES = {
 def idea_of(row: Row) -> Idea:
     """Read a net's idea from the first line of its file's docstring: "Idea (8.5.2)."
 
-    If the row has a penalty, that is its idea. Raises UserError if the file is not valid
-    Python.
+    If the row has a penalty, that is its idea. If it has a table and settings of its own,
+    these say more. Raises UserError if the file is not valid Python.
     """
     for key, penalty in PENALTIES.items():
         if getattr(row.training, key):
             [(text, section)] = re.findall(IDEA, f"{BASELINE}, with {penalty}")
             return Idea(text, section)
+    if row.own_table and row.settings:
+        settings = (f"{key} {str(value).lower()}" for key, value in row.settings.items())
+        return Idea(f"{row.net}, with {', '.join(settings)}", "–")
     file = row.file
     with explained(f"{file} is not valid Python: {{}}", SyntaxError, ValueError):
         source = file.read_text("utf-8") if file.is_file() else ""

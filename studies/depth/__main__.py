@@ -58,8 +58,8 @@ def main(only: str | None) -> None:
 def read_times(loaded: params.Params, best: Mapping[int, float]) -> dict[str, Any]:
     """Return how long a run of each depth takes on one core; measure it if need be.
 
-    That is, if times.json lacks a depth, or was measured with other params. Delete it to
-    measure again.
+    That is, if times.json lacks a depth, or was measured with other params or another net.
+    Delete it to measure again.
     """
     found = read_json(TIMES, "restore it with git") if TIMES.exists() else {}
     rows = {str(n): folds.variant(loaded, n, rate, "folds") for n, rate in best.items()}
