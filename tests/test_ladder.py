@@ -149,6 +149,12 @@ def test_rungs_on_the_official_test_images_are_one_line():
         ladder.page([results(rows, [0.9] * 10, n_folds=0), *OTHERS], TIMES)
 
 
+def test_the_ladder_is_called_a_table_and_not_a_recipe():
+    rows = {label: ROWS[f"{label}_ladder"] for label in ladder.STEPS}
+    assert results(rows, [0.9] * 10).in_words == "ladder table"
+    assert [each.in_words for each in OTHERS] == ["modern recipe", "annealed recipe"]
+
+
 def test_other_rows_in_the_tables_change_nothing():
     """Of a contributor: one with the recipe of modern, and one with the annealed recipe."""
     rows = {label: ROWS[f"{label}_ladder"] for label in ladder.STEPS}
