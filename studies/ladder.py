@@ -21,7 +21,7 @@ from benchmark.reporting.costs import front
 from benchmark.reporting.figures import png
 from benchmark.reporting.render import render
 from benchmark.reporting.results import Results, read_families, read_json, vote_correct
-from benchmark.reporting.tables import idea_of
+from benchmark.reporting.tables import idea_of, in_words
 from benchmark.running import cli
 from benchmark.running.errors import UserError
 from benchmark.running.files import write_atomic
@@ -153,8 +153,7 @@ def new_settings(before: params.Row | None, after: params.Row) -> str:
         | row.settings
         for row in (before, after)
     )
-    changed = {key: value for key, value in new.items() if old.get(key) != value}
-    return ", ".join(f"{key} {str(value).lower()}" for key, value in changed.items())
+    return in_words({key: value for key, value in new.items() if old.get(key) != value})
 
 
 def page(families: Sequence[Results], times: Mapping[str, Any]) -> str:

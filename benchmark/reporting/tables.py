@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,14 +93,18 @@ def idea_of(row: Row) -> Idea:
             [(text, section)] = re.findall(IDEA, f"{BASELINE}, with {penalty}")
             return Idea(text, section)
     if row.own_table and row.settings:
-        settings = (f"{key} {str(value).lower()}" for key, value in row.settings.items())
-        return Idea(f"{row.net}, with {', '.join(settings)}", "–")
+        return Idea(f"{row.net}, with {in_words(row.settings)}", "–")
     file = row.file
     with explained(f"{file} is not valid Python: {{}}", SyntaxError, ValueError):
         source = file.read_text("utf-8") if file.is_file() else ""
         line = (ast.get_docstring(ast.parse(source)) or "–").splitlines()[0]
     [(text, section)] = re.findall(IDEA, line)
     return Idea(text, section or "–")
+
+
+def in_words(settings: Mapping[str, object]) -> str:
+    """List settings with their values as in params.yaml: n_chans 64, skip false."""
+    return ", ".join(f"{key} {str(value).lower()}" for key, value in settings.items())
 
 
 @dataclass(frozen=True)
