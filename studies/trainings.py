@@ -193,9 +193,14 @@ def hashes(row: params.Row, data: params.Data) -> dict[str, str]:
 
 
 def params_hash(row: params.Row, data: params.Data) -> str:
-    """Return a hash of the params that determine the result of one seed."""
+    """Return a hash of the params that determine the result of one seed.
+
+    Parts of the recipe that are off, with 0 or false, do not count. So when the recipe gets
+    a new part, nets that do not use it need not train again.
+    """
     training = row.training.model_dump(exclude={"seeds", "threads", "device"})
-    found = joblib.hash((row.settings, training, data.model_dump()), hash_name="sha1")
+    used = {key: value for key, value in training.items() if value}
+    found = joblib.hash((row.settings, used, data.model_dump()), hash_name="sha1")
     return str(found)[:16]
 
 

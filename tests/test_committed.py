@@ -11,7 +11,9 @@ from benchmark.data import cifar10
 from benchmark.reporting.results import read_families
 from benchmark.stats.verdicts import format_percent
 from scripts import readme
-from studies import ladder
+from studies import ladder, trainings
+from studies.depth import __main__ as depth
+from studies.depth import folds
 from tests.conftest import ARCHITECTURES, ROOT, ROWS, YAML_SAFE, check_results, modified
 
 # A new net has no results yet, but `make test-fast` has to pass.
@@ -74,6 +76,17 @@ def test_the_ladder_shows_the_results(monkeypatch):
     loaded = params.load()
     times = ladder.read_times(ladder.rows_to_time(loaded), loaded.data)
     assert ladder.page(read_families(loaded), times) == ladder.PAGE.read_text("utf-8")
+
+
+def test_the_times_of_the_depths_belong_to_the_params(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    loaded = params.load()
+    best = folds.best_rates(trainings.read_all(folds.RATES))
+    times = json.loads(depth.TIMES.read_text("utf-8"))
+    assert best.keys() == set(folds.DEPTHS)
+    for blocks, rate in best.items():
+        row = folds.variant(loaded, blocks, rate, "folds")
+        assert trainings.is_timed(times, str(blocks), row, loaded.data), blocks
 
 
 def test_the_docs_show_the_graph_of_dvc_yaml():

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from benchmark import params, pool
 from benchmark.running.errors import UserError
 from studies import recipes, same_net, trainings, tuning
-from tests.conftest import edit_params
+from tests.conftest import COMMITTED, edit_params
 
 RATES = {0.01: 0.9, 0.02: 0.9}
 
@@ -72,6 +72,22 @@ def test_each_record_is_written_as_soon_as_its_run_is_finished(
     del record[key]
     path.write_text(json.dumps([record]))
     assert trainings.read(path, variants, loaded.data) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "is_same"), [(0, True), (0.0, True), (False, True), (0.2, False)]
+)
+def test_a_new_part_of_the_recipe_that_is_off_keeps_all_records(value, is_same):
+    class Extended(params.Train):
+        mixup: float | bool
+
+    row = params.row_of(COMMITTED, "res_annealed")
+    training = Extended(**row.training.model_dump(), mixup=value)
+    before, after = (
+        trainings.params_hash(each, COMMITTED.data)
+        for each in (row, replace(row, training=training))
+    )
+    assert (after == before) == is_same
 
 
 def test_a_damaged_file_of_records_is_one_line(tmp_path):
