@@ -193,15 +193,18 @@ def hashes(row: params.Row, data: params.Data) -> dict[str, str]:
 
 
 def params_hash(row: params.Row, data: params.Data) -> str:
-    """Return a hash of the params that determine the result of one seed.
+    """Return a hash of the params that determine the result of one seed."""
+    values = (row.settings, used_parts(row.training), data.model_dump())
+    return str(joblib.hash(values, hash_name="sha1"))[:16]
 
-    Parts of the recipe that are off, with 0 or false, do not count. So when the recipe gets
-    a new part, nets that do not use it need not train again.
+
+def used_parts(training: params.Train) -> dict[str, Any]:
+    """Return the parts of a recipe that determine a result, unless they are off (0, false).
+
+    So when the recipe gets a new part, nets that do not use it need not train again.
     """
-    training = row.training.model_dump(exclude={"seeds", "threads", "device"})
-    used = {key: value for key, value in training.items() if value}
-    found = joblib.hash((row.settings, used, data.model_dump()), hash_name="sha1")
-    return str(found)[:16]
+    parts = training.model_dump(exclude={"seeds", "threads", "device"})
+    return {key: value for key, value in parts.items() if value not in (0, False)}
 
 
 def key_of(record: Record) -> Key:

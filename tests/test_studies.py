@@ -10,7 +10,9 @@ from scipy.stats import norm
 
 from benchmark import params, pool
 from benchmark.running.errors import UserError
+from benchmark.training import plan
 from studies import recipes, same_net, trainings, tuning
+from studies.depth import hundred
 from tests.conftest import COMMITTED, edit_params
 
 RATES = {0.01: 0.9, 0.02: 0.9}
@@ -77,16 +79,17 @@ def test_each_record_is_written_as_soon_as_its_run_is_finished(
 @pytest.mark.parametrize(
     ("value", "is_same"), [(0, True), (0.0, True), (False, True), (0.2, False)]
 )
-def test_a_new_part_of_the_recipe_that_is_off_keeps_all_records(value, is_same):
+def test_a_new_part_of_the_recipe_that_is_off_keeps_all_records(small_data, value, is_same):
     class Extended(params.Train):
         mixup: float | bool
 
     row = params.row_of(COMMITTED, "res_annealed")
     training = Extended(**row.training.model_dump(), mixup=value)
-    before, after = (
-        trainings.params_hash(each, COMMITTED.data)
-        for each in (row, replace(row, training=training))
-    )
+    rows = row, replace(row, training=training)
+    before, after = (trainings.params_hash(each, COMMITTED.data) for each in rows)
+    assert (after == before) == is_same
+    cells = (plan.Cell(each, 0, [0.5] * 3, [0.5] * 3) for each in rows)
+    before, after = map(hundred.hash_of, cells)
     assert (after == before) == is_same
 
 

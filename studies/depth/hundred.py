@@ -29,6 +29,7 @@ from notebook import defects, rows
 from notebook import train as notebook
 from notebook.report import long_settings
 from studies.depth import FOLDER, PRECISION
+from studies.trainings import used_parts
 
 ROW, BLOCKS, SEEDS, EPOCHS = "res_deep", 100, 2, 100
 # The accuracy is recorded after every `EVERY` epochs.
@@ -213,7 +214,7 @@ def hash_of(cell: Cell) -> str:
         files.append(Path(defects.__file__))
     values = {
         "settings": row.settings,
-        "training": row.training.model_dump(exclude={"seeds", "threads", "device"}),
+        "training": used_parts(row.training),
         "images": (cell.mean, cell.std),
     }
     return plan.fingerprint(values, files)
