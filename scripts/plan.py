@@ -54,7 +54,8 @@ def main(diff: str, row: str | None) -> None:
             "in the same table, and three seeds or all folds each"
         )
     print(
-        "\nSeeds per net, to find it in 80% of cases. Hours of one core, for both nets.\n"
+        "\nSeeds per net, to find it in 80% of cases.\n"
+        "Hours of one core, for both nets, if docs/speed.md has their times.\n"
         "Floor: the smallest difference that any number of seeds finds, in points."
     )
 
