@@ -8,7 +8,6 @@ stages that differ.
 """
 
 import filecmp
-import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,11 +128,9 @@ def commands_of(folder: Path) -> dict[str, str]:
 
 
 def run_stages(folder: Path, commands: dict[str, str]) -> None:
-    # An absolute path, so that both copies find the data.
-    path = Path(os.environ.get("CIFAR10_MIRROR") or cifar10.FOLDER).expanduser().absolute()
-    mirror = {"CIFAR10_MIRROR": str(path)} if path.exists() else {}
+    images = repository.images_for_copy(cifar10.FOLDER)
     # Show the progress of one of the two.
-    repository.run_in_one_process(folder, commands, folder.name == "new", **mirror)
+    repository.run_in_one_process(folder, commands, folder.name == "new", **images)
 
 
 def compare(old: Path, new: Path) -> None:

@@ -33,17 +33,27 @@ MEASURED, PAGE, PICTURE = (Path(f"docs/recipes.{kind}") for kind in ("json", "md
 def main() -> None:
     loaded = trainings.load_params()
     chapter = read(trainings.rows_of(loaded, CHAPTER), loaded.compare.margin / 100)
-    rows = {
-        row.label: on_official_split(row)
-        for row in trainings.rows_of(loaded, RECIPE)
-        if row.label in chapter.names
-    }
-    variants = {(net, row.training.lr): row for net, row in rows.items()}
+    variants = variants_of(loaded)
+    rows = {net: row for (net, _), row in variants.items()}
     records = trainings.train(MEASURED, variants, loaded.data, range(SEEDS))
     trained = trainings.correct_of(records)
-    annealed = {net: trained[net, row.training.lr] for net, row in rows.items()}
+    annealed = {net: trained[net, rate] for net, rate in variants}
     write_atomic(PAGE, page(chapter, annealed, rows, records[0]["environment"]).encode())
     write_atomic(PICTURE, png(chart(chapter, annealed)))
+
+
+def variants_of(loaded: params.Params) -> dict[trainings.Key, params.Row]:
+    """Return the rows of the annealed recipe, on the official split, by label and rate.
+
+    Only those of nets that the chapter's table has, too.
+    """
+    known = {row.label for row in trainings.rows_of(loaded, CHAPTER)}
+    rows = trainings.rows_of(loaded, RECIPE)
+    return {
+        (row.label, row.training.lr): on_official_split(row)
+        for row in rows
+        if row.label in known
+    }
 
 
 def on_official_split(row: params.Row) -> params.Row:

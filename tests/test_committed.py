@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from benchmark import params
+from benchmark.classes import CLASS_NAMES
 from benchmark.data import cifar10
 from benchmark.reporting.results import read_families
 from benchmark.stats.verdicts import format_percent
 from scripts import readme
-from studies import ladder, trainings
+from studies import ladder, recipes, ten_classes, trainings
 from studies.depth import __main__ as depth
 from studies.depth import folds
 from tests.conftest import ARCHITECTURES, ROOT, ROWS, YAML_SAFE, check_results, modified
@@ -76,6 +77,23 @@ def test_the_ladder_shows_the_results(monkeypatch):
     loaded = params.load()
     times = ladder.read_times(ladder.rows_to_time(loaded), loaded.data)
     assert ladder.page(read_families(loaded), times) == ladder.PAGE.read_text("utf-8")
+
+
+def test_the_page_of_ten_classes_shows_records_for_these_params(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    loaded = params.load()
+    trained = trainings.correct_of(trainings.read_all(recipes.MEASURED))
+    on_two = {net: correct.mean() for (net, _), correct in trained.items()}
+    on_two["modern"] = metrics("modern")["val_accuracy"]
+    records = trainings.read_all(ten_classes.MEASURED)
+    page = ten_classes.page(loaded, on_two, records)
+    assert page == ten_classes.PAGE.read_text("utf-8")
+    assert {"baseline", "modern"} <= {record["net"] for record in records}
+    ten = loaded.data.model_copy(update={"classes": list(CLASS_NAMES)})
+    for key, row in ten_classes.variants_of(loaded).items():
+        of_row = [record for record in records if trainings.key_of(record) == key]
+        assert len(of_row) in (0, 3)  # 0: a new net
+        assert {r["params"] for r in of_row} <= {trainings.params_hash(row, ten)}
 
 
 def test_the_times_of_the_depths_belong_to_the_params(monkeypatch):

@@ -181,9 +181,8 @@ class Results:
                 for name in self.names
                 if len(self.seeds[name]) > 1
             }
-        limits = {name: estimate.interval() for name, estimate in estimates.items()}
         return {
-            n: Interval(max(0.0, low), min(1.0, high)) for n, (low, high) in limits.items()
+            name: estimate.interval().of_shares() for name, estimate in estimates.items()
         }
 
     @cached_property

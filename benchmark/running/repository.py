@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the import takes a second
     from dvc.stage import Stage
 
 ROOT = Path(__file__).parents[2]
+MIRROR = "CIFAR10_MIRROR"
 # A copy must not depend on the git settings of the user.
 NO_GIT_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 RUN = """
@@ -89,6 +90,17 @@ def copy_project(folder: Path) -> None:
         subprocess.run(
             ["git", *command], cwd=folder, env=os.environ | NO_GIT_SETTINGS, check=True
         )
+
+
+def images_for_copy(folder: Path) -> dict[str, str]:
+    """Return the environment variable with which a copy of the project finds the images.
+
+    folder: where the project has them. If they are not there, MIRROR of this environment
+    counts. Empty if neither is a path of this computer.
+    """
+    mirror = os.environ.get(MIRROR)
+    path = folder if folder.exists() or not mirror else Path(mirror).expanduser()
+    return {MIRROR: str(path.absolute())} if path.exists() else {}
 
 
 def edit_params(folder: Path, changes: Mapping[str, object]) -> None:

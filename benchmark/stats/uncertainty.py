@@ -33,6 +33,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def of_shares(self) -> "Interval":
+        """Return the part between 0 and 1, where an accuracy lies."""
+        return Interval(max(0.0, self.low), min(1.0, self.high))
+
 
 @dataclass(frozen=True)
 class Variance:
