@@ -108,7 +108,7 @@ depth: setup ## Compare 1 to 100 residual blocks: docs/depth.md; 9 hours on two 
 ladder: setup ## Show what each step from the baseline to modern is worth: docs/ladder.md (needs repro); seconds
 	@$(BIN)/python -m studies.ladder
 
-ten-classes: setup ## Train the annealed nets and modern on all ten classes: docs/ten_classes.md; 2 hours on two cores with AVX512_BF16, estimated
+ten-classes: setup ## Train the annealed nets and modern on all ten classes: docs/ten_classes.md; 2 hours on two cores with AVX512_BF16
 	@$(BIN)/python -m studies.ten_classes
 
 ##@ Development
