@@ -50,6 +50,10 @@ STEPS = {
 }
 # A step that has the models of another and scores them differently.
 SAME_MODELS = {"flips": "recipe"}
+# Where labels go in the picture, in points from their marks, if not on the right of them.
+LABELS = {"annealed": (7, -8), "wider": (5, -12), "recipe": (-7, -6)} | dict.fromkeys(
+    ("baseline", "normalized", "deeper", "flips"), (-4, 5)
+)
 # Not a row of params.yaml: modern in float32, only for its time.
 IN_FP32 = "modern in fp32"
 PAGE, PICTURE, TIMES = (
@@ -219,17 +223,19 @@ def chart(families: Iterable[Results], seconds: Mapping[str, float]) -> Figure:
         images = f"{results.n_folds} folds" if results.n_folds else "official test images"
         axes.plot([], [], marker, color=colour, label=f"{results.title}, {images}")
         timed = {label: r for label, r in results.rows.items() if r.name in seconds}
-        for i, (label, row) in enumerate(timed.items()):
+        for label, row in timed.items():
             point = seconds[row.name] / 60, results.metrics[label]["val_accuracy"]
             style = "none" if row.training.precision == "bf16" else "full"
             axes.plot(*point, marker, color=colour, fillstyle=style)
             if results.n_folds:
                 minutes[row.name], accuracy[row.name] = point
-            if results.table == TABLE:  # on both sides in turn, so that none overlap
-                offset, side = ((7, -4), "left") if i % 2 else ((-4, 5), "right")
+            if results.table == TABLE:
+                offset = LABELS.get(label, (7, -4))
+                side = "left" if offset[0] > 0 else "right"
                 axes.annotate(
-                    label, point, offset, textcoords="offset points", ha=side, fontsize=10
-                )
+                    label, point, offset, textcoords="offset points", ha=side, fontsize=10,
+                    color=colour,
+                )  # fmt: skip
     axes.plot([], [], "o", color="#888888", fillstyle="none", label="hollow: bfloat16")
     best = front(minutes, accuracy)
     axes.plot(

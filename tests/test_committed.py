@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -77,6 +78,27 @@ def test_the_ladder_shows_the_results(monkeypatch):
     loaded = params.load()
     times = ladder.read_times(ladder.rows_to_time(loaded), loaded.data)
     assert ladder.page(read_families(loaded), times) == ladder.PAGE.read_text("utf-8")
+
+
+def test_each_label_of_the_ladders_picture_is_next_to_its_own_mark(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    loaded = params.load()
+    times = ladder.read_times(ladder.rows_to_time(loaded), loaded.data)
+    figure = ladder.chart(read_families(loaded), times["seconds"])
+    figure.canvas.draw()
+    [axes] = figure.axes
+    marks = {text.get_text(): axes.transData.transform(text.xy) for text in axes.texts}
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert marks.keys() == ladder.STEPS.keys()
+
+    def distance(step, box):
+        x, y = marks[step]
+        return np.hypot(x - np.clip(x, box.x0, box.x1), y - np.clip(y, box.y0, box.y1))
+
+    for step, box in boxes.items():
+        distances = {each: distance(each, box) for each in marks}
+        assert min(distances, key=distances.get) == step
+        assert not any(box.overlaps(boxes[each]) for each in boxes if each != step)
 
 
 def test_the_page_of_ten_classes_shows_records_for_these_params(monkeypatch):
